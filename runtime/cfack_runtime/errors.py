@@ -11,6 +11,7 @@
     │   └── EmbeddingSpaceError gallery and bundle belong to different models
     ├── BackendError            what would run the graphs is not here or failed
     ├── TrainingError           training cannot go on (NaN loss, out of memory)
+    │   └── TrainingInterruptedError (cfack.training.interrupt) a signal ended it; it can be resumed
     └── ParityError             an export that changes results was refused
 
 A message says what was got, what was expected and what to do. The command line prints it and exits with

@@ -1,0 +1,33 @@
+"""Progress bars for the terminal; silent where stderr is none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cfack_runtime.progress import ProgressCallback, no_progress
+
+
+@contextmanager
+def progress_bar(title: str, unit: str = "") -> Iterator[ProgressCallback]:
+    """Show one bar with units per second and an estimate of the time left, on stderr.
+
+    Args:
+        title: what is being done, for example "Encoding images".
+        unit: what is counted, for example "images".
+    """
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, total: int, /) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
