@@ -23,7 +23,7 @@ class Switches:
     temperature_as_released: bool = False
     """O7: the temperature is decayed, and kept in its range only where there are momentum encoders."""
     cnn_term_as_released: bool = False
-    """O8: ConvNeXt's embedding is not normalised; without momentum its term has diagonal targets, weight 1."""
+    """O8: the CNN embedding is not normalised; without momentum its term has diagonal targets, weight 1."""
     mask_padding_tokens: bool = False
     """O9: the number of masked tokens comes from the padded length, and [SEP] and [PAD] are masked too."""
     noun_labels_padded_with_zero: bool = False

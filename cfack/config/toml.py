@@ -25,7 +25,8 @@ T = TypeVar("T")
 def preset_names() -> list[str]:
     """Names that `load_config` accepts beside paths."""
     folder = resources.files("cfack.config") / "presets"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    names = [entry.name for entry in folder.iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def load_config(source: str | Path) -> ExperimentConfig:
@@ -89,9 +90,10 @@ def with_overrides(config: ExperimentConfig, **tables: Mapping[str, Any]) -> Exp
 
 def _drop_none(value: Any) -> Any:
     """TOML has no null: an absent optional table is `false`, an absent optional number is "none"."""
-    if isinstance(value, dict):
-        return {k: (False if k == "cnn" else "none") if v is None else _drop_none(v) for k, v in value.items()}
-    return value
+    if not isinstance(value, dict):
+        return value
+    absent = {key: False if key == "cnn" else "none" for key, item in value.items() if item is None}
+    return {key: _drop_none(item) for key, item in value.items()} | absent
 
 
 def _build(cls: Any, mapping: Mapping[str, Any], where: str, faults: list[str]) -> Any:

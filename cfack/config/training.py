@@ -33,11 +33,11 @@ class AugmentConfig:
     weak: str = "resize"
     """"resize", or "flip": resize and a random horizontal flip."""
     strong: str = "randaugment"
-    """"randaugment", or "uniform": UniformAugment before the resize."""
+    """"randaugment"; "uniform": UniformAugment before the resize; "flip": neither. All flip and erase."""
     flip_probability: float = 0.5
     erasing_probability: float = 0.6
     views: str = "code"
-    """O1. "code": strong view to the online encoder, as the released code; "figure": as the paper's figure."""
+    """O1. "code": strong view to the online encoder, as released; "figure": as in the paper's figure."""
     text: str = "eda"
     """"none", "eda", or "back-translation": the annotation's precomputed captions_bt."""
     eda_sentences: int = 8
@@ -50,7 +50,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _one_of("augment.weak", self.weak, ("resize", "flip"))
-        _one_of("augment.strong", self.strong, ("randaugment", "uniform"))
+        _one_of("augment.strong", self.strong, ("randaugment", "uniform", "flip"))
         _one_of("augment.views", self.views, ("code", "figure"))
         _one_of("augment.text", self.text, ("none", "eda", "back-translation"))
         _one_of("augment.mask", self.mask, ("whole-word", "noun"))
@@ -65,6 +65,13 @@ class LossConfig:
     cnn_weight: float = 0.5
     """Weight of the cross-knowledge term beside the six pairs."""
     momentum: float = 0.995
+    learn_temperature: bool = True
+    """Off: the temperature stays where it starts. SDM never learns it."""
+    hard_negative_warmup: float = 0.0
+    """Share of all steps over which the negatives of matching harden, from drawn uniformly to drawn by
+    similarity; above 1 they do not get all the way. 0, as released, suits pretrained encoders; from random
+    weights the matching head learns nothing from negatives that look like the positives to encoders that
+    know nothing yet."""
     momentum_in_eval_mode: bool = False
     """O5: switch dropout and stochastic depth off in the momentum encoders."""
 
@@ -72,6 +79,11 @@ class LossConfig:
         _one_of("loss.pairs", self.pairs, ("contrastive", "sdm"))
         if not 0.0 <= self.momentum <= 1.0:
             raise ConfigError(f"loss.momentum: expected a number between 0 and 1, got {self.momentum}")
+        if not self.hard_negative_warmup >= 0.0:
+            raise ConfigError(
+                "loss.hard_negative_warmup: expected 0 or a share of the steps, "
+                f"got {self.hard_negative_warmup}"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,9 @@ class OptimizerConfig:
     fusion_learning_rate: float | None = None
     new_parameter_factor: float = 2.0
     """Learning-rate factor of parameters that the starting checkpoint did not hold."""
+    position_bias_factor: float = 1.0
+    """Learning-rate factor of the relative-position tables, which start at zero: without pretrained ones they
+    must grow before patches know where they are."""
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.98
