@@ -1,0 +1,45 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from cfack.training.interrupt import StopRequest, stop_on_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_to_stop(number: signal.Signals) -> None:
+    with stop_on_signals() as request:
+        assert request.signal is None
+        os.kill(os.getpid(), number)
+        assert request.signal == number.name
+
+
+def test_the_second_ctrl_c_acts_at_once() -> None:
+    with stop_on_signals(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 the second signal is the point
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_previous_handlers_come_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_another_thread_trains_without_touching_signals() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[tuple[StopRequest, object]] = []
+
+    def work() -> None:
+        with stop_on_signals() as request:
+            seen.append((request, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert seen[0][0].signal is None
+    assert seen[0][1] == before
