@@ -1,0 +1,140 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cfack.modeling import CFACK, normalize_pixels
+from cfack_export import export, graphs
+from cfack_export.export import export_bundle
+from cfack_runtime.backends import open_backend
+from cfack_runtime.bundle import Bundle
+from cfack_runtime.encoders import ImageEncoder, Reranker, TextEncoder
+from cfack_runtime.errors import CheckpointError, ParityError, UsageError
+from cfack_runtime.graph_contract import GRAPHS
+from cfack_runtime.tokenizer import CaptionTokenizer
+
+
+def test_the_runtime_finds_in_the_bundle_what_pytorch_computes(
+    bundle: Bundle, model: CFACK, tokenizer: CaptionTokenizer, rng: np.random.Generator
+) -> None:
+    backends = [open_backend(bundle.graph_path("fp32", name), threads=1) for name in GRAPHS]
+    pixels = rng.integers(0, 256, (3, 32, 16, 3), dtype=np.uint8)
+    captions = ["a man in a red coat", "the woman with white hair", "girl"]
+
+    images = ImageEncoder(backends[0], bundle.manifest.geometry).encode(pixels)
+    texts = TextEncoder(backends[1], bundle.tokenizer).encode(captions)
+    logits = Reranker(backends[2]).match(texts.tokens[:1], texts.mask[:1], images.tokens)
+
+    encoded = tokenizer.encode(captions)
+    ids, mask = torch.from_numpy(encoded.input_ids), torch.from_numpy(encoded.attention_mask)
+    with torch.inference_mode():
+        expected_images = model.encode_image(normalize_pixels(torch.from_numpy(pixels)))
+        expected_texts = model.encode_text(ids, mask)
+        expected_logits = model.match(expected_texts.tokens[:1], mask[:1], expected_images.tokens)
+    np.testing.assert_allclose(images.embedding, expected_images.embedding.numpy(), atol=1e-5)
+    np.testing.assert_allclose(texts.embedding, expected_texts.embedding.numpy(), atol=1e-5)
+    np.testing.assert_allclose(logits, expected_logits.numpy(), atol=1e-4)
+
+
+def test_progress_counts_every_step_once(bundle: Bundle, progress_calls: list[tuple[int, int]]) -> None:
+    assert progress_calls == [(done, 8) for done in range(9)]
+
+
+def test_the_work_leaves_nothing_beside_the_bundle(bundle: Bundle) -> None:
+    assert [path.name for path in bundle.path.parent.iterdir()] == ["tiny.cfack"]
+
+
+def test_parity_is_recorded_for_every_output_and_summed_up_in_the_manifest(bundle: Bundle) -> None:
+    report = json.loads((bundle.path / "parity.json").read_text())["fp32"]
+
+    assert report["passed"] is True
+    assert report["reference"].startswith("PyTorch 2.")
+    assert report["backend"].startswith("ONNX Runtime 1.")
+    assert {graph: list(outputs) for graph, outputs in report["graphs"].items()} == {
+        "image_encoder": ["image_embedding", "image_tokens"],
+        "text_encoder": ["text_embedding", "text_tokens"],
+        "reranker": ["match_logits"],
+    }
+    for graph, outputs in report["graphs"].items():
+        for figures in outputs.values():
+            assert 0 <= figures["error"] <= figures["tolerance"]
+            assert figures["min_cosine"] > 0.9999
+        assert bundle.manifest.parity["fp32"][f"{graph}_error"] == max(f["error"] for f in outputs.values())
+
+
+def test_the_readme_says_how_to_search_and_what_the_model_is(bundle: Bundle) -> None:
+    text = (bundle.path / "README.md").read_text()
+
+    assert text.startswith("# tiny.cfack\n")
+    assert "cfack index photos/ --bundle tiny.cfack --out gallery/" in text
+    assert 'Retriever.open("tiny.cfack")' in text
+    assert "32 x 16 pixels (height x width)" in text
+    assert bundle.embedding_space in text
+    assert bundle.manifest.checkpoint_sha256 in text
+    assert text.count("| image_encoder |") == 2
+    assert "{" not in text
+
+
+def test_weights_that_only_training_uses_stay_behind(bundle: Bundle, checkpoint: Path) -> None:
+    graphs_size = sum(graph.file.size for graph in bundle.manifest.graphs["fp32"].values())
+
+    # The momentum copies alone double the encoders; the graphs bring their operators along.
+    assert graphs_size < (checkpoint / "model.safetensors").stat().st_size
+
+
+def test_pixels_scaled_a_little_wrong_are_refused_and_nothing_is_written(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "normalize_pixels", lambda pixels: 1.002 * normalize_pixels(pixels))
+
+    with pytest.raises(ParityError, match="image_encoder, case 'batch 1', image_"):
+        export_bundle(checkpoint, tmp_path / "tiny.cfack")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dropped_mask_is_refused_and_an_older_bundle_stays(
+    checkpoint: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(
+        self: graphs.TextEncoderGraph, input_ids: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        features = self.model.encode_text(input_ids, attention_mask * 0 + 1)
+        return features.embedding, features.tokens
+
+    monkeypatch.setattr(graphs.TextEncoderGraph, "forward", forward)
+    shutil.copytree(bundle.path, tmp_path / "tiny.cfack")
+
+    with pytest.raises(ParityError, match="text_encoder, case 'sentences', text_"):
+        export_bundle(checkpoint, tmp_path / "tiny.cfack", overwrite=True)
+    assert Bundle.open(tmp_path / "tiny.cfack").manifest == bundle.manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.cfack"]
+
+
+def test_what_is_at_the_name_already_is_refused_before_the_work(
+    checkpoint: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "load_checkpoint", lambda path: pytest.fail("the model was loaded"))
+
+    with pytest.raises(UsageError, match=r"tiny\.cfack exists; choose another name, or .* --overwrite"):
+        export_bundle(checkpoint, bundle.path)
+
+
+def test_a_file_at_the_name_is_never_replaced(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.cfack").write_text("notes")
+
+    with pytest.raises(UsageError, match="exists"):
+        export_bundle(checkpoint, tmp_path / "tiny.cfack", overwrite=True)
+    assert (tmp_path / "tiny.cfack").read_text() == "notes"
+
+
+def test_a_checkpoint_without_tokenizer_says_how_to_add_one(checkpoint: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(checkpoint, tmp_path / "bare")
+    (copy / "tokenizer.json").unlink()
+
+    with pytest.raises(CheckpointError, match=r"has no tokenizer\.json: put .* there, or .* --tokenizer"):
+        export_bundle(copy, tmp_path / "tiny.cfack")
+    assert not (tmp_path / "tiny.cfack").exists()
