@@ -38,10 +38,30 @@ def cli(verbose: int) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
+_EXTRA_OF = {
+    **dict.fromkeys(
+        ("torch", "torchvision", "timm", "transformers", "safetensors", "scipy", "yaml"), "train"
+    ),
+    **dict.fromkeys(("tomli", "tomli_w"), "train"),
+    **dict.fromkeys(("onnx", "onnx_ir", "onnxscript"), "export"),
+}
+"""Packages that a light installation leaves out, and the extra that brings each."""
+
+
 def main() -> None:
     """Run the command line; our own errors become one message and their exit code."""
     try:
         cli()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRA_OF:
+            raise
+        click.echo(
+            f"error: this command needs {package}, which is not installed; "
+            f"run `pip install 'cfack[{_EXTRA_OF[package]}]'`",
+            err=True,
+        )
+        sys.exit(1)
     except CfackError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,0 +1,46 @@
+# Every chore has one command. `make quickstart` and `make test` need nothing but Python and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart test test-long check format clean
+
+# Render a small data set, train, evaluate, export, index and search; results under quickstart/.
+quickstart: $(VENV)/installed-export
+	$(BIN)/cfack quickstart --out quickstart
+
+# The whole suite but its long forms.
+test: $(VENV)/installed-dev
+	$(BIN)/pytest -m "not slow and not gpu and not tensorrt"
+
+# The long forms too.
+test-long: $(VENV)/installed-dev
+	$(BIN)/pytest -m "not gpu and not tensorrt"
+
+# Lint, types and import rules.
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) quickstart .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); CFACK needs Python 3.10 to 3.13." \
+	       "Name one: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+# torch and torchvision come together from the package index; the first installation takes a few minutes.
+$(VENV)/installed-%: pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing CFACK and what it needs into $(VENV) ..."
+	$(BIN)/pip install --quiet --editable ".[$*]"
+	@touch $@
