@@ -72,6 +72,9 @@ class LossConfig:
     similarity; above 1 they do not get all the way. 0, as released, suits pretrained encoders; from random
     weights the matching head learns nothing from negatives that look like the positives to encoders that
     know nothing yet."""
+    negatives_per_pair: int = 1
+    """Images, and as many texts, that matching draws against each pair. 1, as released; more teach a small
+    model more per step, for the fusion layers' time."""
     momentum_in_eval_mode: bool = False
     """O5: switch dropout and stochastic depth off in the momentum encoders."""
 
@@ -84,6 +87,8 @@ class LossConfig:
                 "loss.hard_negative_warmup: expected 0 or a share of the steps, "
                 f"got {self.hard_negative_warmup}"
             )
+        if self.negatives_per_pair < 1:
+            raise ConfigError(f"loss.negatives_per_pair: expected at least 1, got {self.negatives_per_pair}")
 
 
 @dataclass(frozen=True)

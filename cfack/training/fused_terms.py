@@ -86,21 +86,24 @@ def fused_terms(
         "matching" and, with an MLM head, "masked_language": scalars with gradient.
     """
     text, mask, images = inputs.text_tokens, inputs.text_mask, inputs.image_tokens
-    size = len(images)
+    size, drawn = len(images), len(negatives.image)
+    count = drawn // size
     own = torch.arange(size, device=images.device)
     candidates, negative_rows = gather(images), negatives.image
     if len(candidates) > size:  # of the other processes' images only the drawn ones are needed
-        images, negative_rows = torch.cat([images, candidates[negatives.image]]), own + size
-    tokens = [text, text, gather(text)[negatives.text]]
-    masks = [mask, mask, gather(mask)[negatives.text]]
-    rows = [own, negative_rows, own]
+        images = torch.cat([images, candidates[negatives.image]])
+        negative_rows = size + torch.arange(drawn, device=images.device)
+    tokens = [text, text.repeat(count, 1, 1), gather(text)[negatives.text]]
+    masks = [mask, mask.repeat(count, 1), gather(mask)[negatives.text]]
+    rows = [own, negative_rows, own.repeat(count)]
     if masked is not None and inputs.masked_tokens is not None:
         tokens, masks, rows = [*tokens, inputs.masked_tokens], [*masks, masked.mask], [*rows, own]
 
     fused = model.fusion_encoder(torch.cat(tokens), torch.cat(masks), images, torch.cat(rows))
-    terms = {"matching": losses.matching_loss(model.matching_head(fused[: 3 * size, 0]), negatives)}
+    pairs = size + 2 * drawn
+    terms = {"matching": losses.matching_loss(model.matching_head(fused[:pairs, 0]), negatives)}
     if model.mlm_head is not None and masked is not None:
-        hidden = losses.select_positions(fused[3 * size :], masked.positions)  # (B, M, C)
+        hidden = losses.select_positions(fused[pairs:], masked.positions)  # (B, M, C)
         words = model.mlm_head(hidden, model.text_encoder.embeddings.word_embeddings.weight)  # (B, M, V)
         terms["masked_language"] = losses.masked_language_loss(words, masked.labels)
     return terms

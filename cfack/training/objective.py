@@ -195,6 +195,7 @@ class Objective(nn.Module):
             identities,
             temperature,
             self._hardness,
+            self._config.negatives_per_pair,
         )
 
 

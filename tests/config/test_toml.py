@@ -93,3 +93,8 @@ def test_overrides_replace_single_values() -> None:
 def test_a_warm_up_of_the_negatives_cannot_be_negative() -> None:
     with pytest.raises(ConfigError, match="loss.hard_negative_warmup: expected 0 or a share"):
         parse_config("[loss]\nhard_negative_warmup = -0.5")
+
+
+def test_matching_needs_a_negative() -> None:
+    with pytest.raises(ConfigError, match="loss.negatives_per_pair: expected at least 1, got 0"):
+        parse_config("[loss]\nnegatives_per_pair = 0")

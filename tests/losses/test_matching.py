@@ -82,3 +82,25 @@ def test_pairs_without_a_negative_are_left_out_of_the_mean() -> None:
     loss = matching_loss(logits, HardNegatives(one, one, one != 0, one == 0))
     right, wrong = math.log(1 + math.exp(-2)), math.log(1 + math.exp(2))
     assert loss.item() == pytest.approx((right + wrong) / 2)
+
+
+def test_several_negatives_of_a_pair_are_drawn_one_after_another_in_blocks() -> None:
+    identity = torch.arange(6)
+    torch.manual_seed(0)
+    negatives = sample_hard_negatives(
+        torch.eye(6)[:2], torch.eye(6)[:2], identity[:2], torch.eye(6), torch.eye(6), identity,
+        torch.tensor(0.07), hardness=0.0, count=50,
+    )  # fmt: skip
+    assert negatives.image.shape == negatives.text_valid.shape == (100,)
+    for drawn in (negatives.image.view(50, 2), negatives.text.view(50, 2)):
+        assert set(drawn[:, 0].tolist()) == {1, 2, 3, 4, 5}
+        assert set(drawn[:, 1].tolist()) == {0, 2, 3, 4, 5}
+
+
+def test_matching_loss_of_several_negatives_is_the_mean_over_all_pairs() -> None:
+    logits = torch.tensor([[0.0, 2.0]] * 5)  # one positive, two negative images, two negative texts
+    two = torch.zeros(2, dtype=torch.int64)
+    valid = torch.tensor([True, True])
+    loss = matching_loss(logits, HardNegatives(two, two, valid, torch.tensor([True, False])))
+    right, wrong = math.log(1 + math.exp(-2)), math.log(1 + math.exp(2))
+    assert loss.item() == pytest.approx((right + 3 * wrong) / 4)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -390,3 +391,35 @@ def test_the_temperature_can_be_kept_where_it_starts() -> None:
     assert not model.temperature.requires_grad
     objective().prepare(model)
     assert model.temperature.requires_grad
+
+
+def test_several_negatives_give_the_mean_of_each_alone() -> None:
+    """With two negatives of each kind, matching averages 5 B pairs; with one, 3 B: their sums agree."""
+    model, config, batch = build(), ExperimentConfig(), make_batch(0)
+    other = HardNegatives(torch.tensor([2, 3, 0, 1]), torch.tensor([1, 2, 3, 0]), EVERY, EVERY)
+    both = HardNegatives(
+        torch.cat([NEGATIVES.image, other.image]), torch.cat([NEGATIVES.text, other.text]),
+        EVERY.repeat(2), EVERY.repeat(2),
+    )  # fmt: skip
+    none = HardNegatives(NEGATIVES.image, NEGATIVES.text, ~EVERY, ~EVERY)
+    with torch.no_grad():
+        one, two, all_, positives = (
+            Objective(config)(model, batch, drawn).terms["matching"].item()
+            for drawn in (NEGATIVES, other, both, none)
+        )
+    assert 5 * all_ == pytest.approx(3 * one + 3 * two - positives, abs=1e-5)
+
+
+def test_the_objective_draws_as_many_negatives_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[HardNegatives] = []
+    original = losses.sample_hard_negatives
+
+    def record(*arguments: Any, **options: Any) -> HardNegatives:
+        drawn.append(original(*arguments, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr(losses, "sample_hard_negatives", record)
+    config = ExperimentConfig(loss=LossConfig(negatives_per_pair=3))
+    terms = Objective(config)(build(), make_batch(0)).terms
+    assert drawn[0].image.shape == (3 * SIZE,)
+    assert terms["matching"].isfinite()
