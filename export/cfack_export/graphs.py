@@ -1,4 +1,4 @@
-"""The three graphs of a bundle, as PyTorch modules with the names and shapes of the contract."""
+"""The graphs of a bundle, as PyTorch modules with the names and shapes of the contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from cfack.config import ModelConfig
 from cfack.modeling import CFACK, normalize_pixels
-from cfack_runtime.graph_contract import IMAGE_ENCODER, RERANKER, TEXT_ENCODER, graph_signatures
+from cfack_export.rewrites import OneImageGraph, OneTextGraph
+from cfack_runtime.graph_contract import (
+    IMAGE_ENCODER,
+    ONE_IMAGE,
+    ONE_TEXT,
+    RERANKER,
+    TEXT_ENCODER,
+    graph_signatures,
+    rewrite_signatures,
+)
 from cfack_runtime.manifest import Geometry, TensorSpec
 
 
@@ -17,7 +26,7 @@ from cfack_runtime.manifest import Geometry, TensorSpec
 class GraphSpec:
     """One graph to export.
 
-    Inputs whose first axes have different names may differ in batch if one of them is 1, which then
+    Inputs whose first axes have different names, and no size, may differ in batch if one of them is 1, which then
     serves every row of the other; the outputs have the larger batch.
     """
 
@@ -97,6 +106,19 @@ def graph_specs(model: CFACK) -> tuple[GraphSpec, ...]:
     return tuple(
         GraphSpec(name, modules[name], inputs, outputs, longest)
         for name, (inputs, outputs) in graph_signatures(geometry(model.config)).items()
+    )
+
+
+def rewrite_specs(model: CFACK) -> tuple[GraphSpec, ...]:
+    """Describe the exact rewrites of the re-ranker, for one text with many images and the reverse.
+
+    A bundle may lack them; they share the model's weights, as the graphs of `graph_specs` do.
+    """
+    modules = {ONE_TEXT: OneTextGraph(model), ONE_IMAGE: OneImageGraph(model)}
+    longest = model.config.text.max_positions
+    return tuple(
+        GraphSpec(name, modules[name], inputs, outputs, longest)
+        for name, (inputs, outputs) in rewrite_signatures(geometry(model.config)).items()
     )
 
 

@@ -14,20 +14,24 @@ from onnxscript.optimizer import optimize_ir
 _POSITION_BIAS = "relative_position_bias_table"
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _WRAPPER = "model."
+_WEIGHT_FORMS = {"Transpose": "transposed", "Reshape": "heads"}
 
 
 def name_weights(model: ir.Model) -> None:
-    """Give weights the names that they have in a checkpoint; a transposed one says so.
+    """Give weights the names that they have in a checkpoint; a transposed or reshaped one says so.
 
-    Exported linear layers read `Transpose(weight)`, which `simplify` folds into a weight of its own.
+    Exported linear layers read `Transpose(weight)`, which `simplify` folds into a weight of its own; the
+    re-ranker's rewrites also read a weight head by head.
     """
     for value in list(model.graph.initializers.values()):
         if value.name and value.name.startswith(_WRAPPER):
             value.name = value.name.removeprefix(_WRAPPER)
+    weights = {value for value in model.graph.initializers.values() if str(value.name).endswith("weight")}
     for node in model.graph:
         source = node.inputs[0] if node.inputs else None
-        if node.op_type == "Transpose" and source is not None and source.is_initializer():
-            node.outputs[0].name = f"{source.name}.transposed"
+        if node.op_type in _WEIGHT_FORMS and source in weights:
+            node.outputs[0].name = f"{source.name}.{_WEIGHT_FORMS[node.op_type]}"
+            weights.add(node.outputs[0])
 
 
 def simplify(model: ir.Model) -> None:
@@ -67,8 +71,8 @@ def broadcast_batches(model: ir.Model) -> None:
     """
     inputs = list(model.graph.inputs)
     axes = [_first_axis(value) for value in inputs]
-    if len(set(axes)) == 1:
-        return
+    if len(set(axes)) == 1 or any(isinstance(axis, int) for axis in axes):
+        return  # where a batch is fixed, the graph itself serves the others with it
     added: list[ir.Node] = []
     replaced: list[tuple[ir.Value, ir.Value]] = []
     for value, axis in zip(inputs, axes, strict=True):
@@ -84,9 +88,10 @@ def broadcast_batches(model: ir.Model) -> None:
     model.graph.insert_before(first, added)
 
 
-def _first_axis(value: ir.Value) -> str:
+def _first_axis(value: ir.Value) -> str | int:
     assert value.shape is not None
-    return str(value.shape[0])
+    axis = value.shape[0]
+    return axis if isinstance(axis, int) else str(axis)
 
 
 def _expand_to(value: ir.Value, other: ir.Value) -> Sequence[ir.Node]:

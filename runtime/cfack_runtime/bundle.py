@@ -12,7 +12,13 @@ from cfack_runtime.bundle_files import check_hash, check_size, file_entry
 from cfack_runtime.contained import contained_file
 from cfack_runtime.errors import BundleError, DataError
 from cfack_runtime.files import atomic_folder
-from cfack_runtime.graph_contract import GRAPHS, Signature, graph_signatures
+from cfack_runtime.graph_contract import (
+    GRAPHS,
+    REWRITES,
+    Signature,
+    graph_signatures,
+    rewrite_signatures,
+)
 from cfack_runtime.manifest import FileEntry, Geometry, GraphEntry, Manifest, Scalar
 from cfack_runtime.manifest_json import MANIFEST_NAME, manifest_bytes, read_manifest
 from cfack_runtime.strict_json import dump_json
@@ -55,6 +61,8 @@ class Bundle:
         for graphs in manifest.graphs.values():
             for graph in graphs.values():
                 check_size(path, graph.file)
+        for engine in manifest.engines:  # hashed by whoever loads one, right before
+            check_size(path, engine.file)
         for entry in manifest.documents:
             check_hash(path, entry)
         bundle = cls(path, manifest, _open_tokenizer(path, manifest))
@@ -74,11 +82,33 @@ class Bundle:
         Raises:
             BundleError: a graph is not the one that was exported, or there is no such precision.
         """
-        for name in GRAPHS:
-            check_hash(self.path, self.graph(precision, name).file)
+        for graph in self.graphs(precision).values():
+            check_hash(self.path, graph.file)
+
+    def has_graph(self, precision: str, name: str) -> bool:
+        """Say whether a precision has a graph: one of `GRAPHS` always, one of `REWRITES` maybe.
+
+        Raises:
+            BundleError: there is no such precision.
+        """
+        return name in self.graphs(precision)
 
     def graph(self, precision: str, name: str) -> GraphEntry:
         """Return what the manifest says about a graph.
+
+        Raises:
+            BundleError: there is no such precision, or it does not have that graph.
+        """
+        graphs = self.graphs(precision)
+        if name not in graphs:
+            raise BundleError(
+                f"{self.path}: precision {precision} has no graph {name!r}, only {', '.join(graphs)}; "
+                "export again with it"
+            )
+        return graphs[name]
+
+    def graphs(self, precision: str) -> Mapping[str, GraphEntry]:
+        """Graph name -> what the manifest says, of one precision.
 
         Raises:
             BundleError: there is no such precision.
@@ -88,7 +118,7 @@ class Bundle:
                 f"{self.path}: holds no precision {precision!r}, only {', '.join(self.manifest.graphs)}; "
                 "ask for one of these, or export again"
             )
-        return self.manifest.graphs[precision][name]
+        return self.manifest.graphs[precision]
 
     def graph_path(self, precision: str, name: str) -> Path:
         """Return the absolute path of a graph's ONNX file.
@@ -116,7 +146,8 @@ def write_bundle(
 
     Args:
         out: the folder to write, conventionally NAME.cfack.
-        graphs: precision -> folder that holds image_encoder.onnx, text_encoder.onnx and reranker.onnx.
+        graphs: precision -> folder that holds image_encoder.onnx, text_encoder.onnx and reranker.onnx, and
+            maybe reranker_one_text.onnx and reranker_one_image.onnx.
         geometry: the sizes of the model.
         tokenizer_json: content of `tokenizer.json`.
         checkpoint_sha256: hash of the weights that the graphs come from.
@@ -132,6 +163,7 @@ def write_bundle(
         BundleError: something is missing or breaks the contract of the graphs; nothing was written.
         UsageError: `out` exists and `overwrite` is off.
     """
+    all_signatures = {**graph_signatures(geometry), **rewrite_signatures(geometry)}
     with atomic_folder(out, overwrite=overwrite) as folder:
         manifest = Manifest(
             geometry=geometry,
@@ -142,7 +174,7 @@ def write_bundle(
                     Path(source),
                     folder,
                     precision,
-                    (signatures or {}).get(precision, graph_signatures(geometry)),
+                    (signatures or {}).get(precision, all_signatures),
                 )
                 for precision, source in graphs.items()
             },
@@ -168,7 +200,8 @@ def _copy_graphs(
 ) -> dict[str, GraphEntry]:
     (folder / "onnx" / precision).mkdir(parents=True)
     entries = {}
-    for name in GRAPHS:
+    rewrites = [name for name in REWRITES if (source / f"{name}.onnx").exists()]
+    for name in (*GRAPHS, *rewrites):
         relative = f"onnx/{precision}/{name}.onnx"
         try:
             shutil.copyfile(source / f"{name}.onnx", folder / relative)

@@ -1,4 +1,4 @@
-"""Names, types and shapes of the three graphs, which every bundle's graphs must have.
+"""Names, types and shapes of the three graphs that every precision has, and of the two that it may have.
 
 B images or captions, H and W pixels, N patches, T text tokens, C token width, D embedding.
 """
@@ -12,6 +12,10 @@ from cfack_runtime.manifest import Geometry, TensorSpec
 
 IMAGE_ENCODER, TEXT_ENCODER, RERANKER = "image_encoder", "text_encoder", "reranker"
 GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, RERANKER)
+ONE_TEXT, ONE_IMAGE = "reranker_one_text", "reranker_one_image"
+REWRITES = (ONE_TEXT, ONE_IMAGE)
+"""The re-ranker written for one text with many images, and for one image with many texts. Both give what the
+re-ranker gives, for a fraction of its operations; a reader that does not know them loses nothing but time."""
 
 Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 """Inputs and outputs."""
@@ -20,8 +24,13 @@ _TOKENS = frozenset({"image_tokens", "text_tokens"})
 """These may be float16 as well as float32."""
 
 
-def graph_signatures(geometry: Geometry) -> dict[str, Signature]:
-    """Graph name -> inputs and outputs, with float32 tokens."""
+def graph_signatures(geometry: Geometry, token_dtype: str = "float32") -> dict[str, Signature]:
+    """Name -> inputs and outputs of the three graphs that every precision has.
+
+    Args:
+        geometry: the sizes of the model.
+        token_dtype: of text and image tokens, "float32" or "float16".
+    """
     pixels = TensorSpec("pixels", "uint8", ("batch", geometry.image_height, geometry.image_width, 3))
     image_token_shape = (geometry.image_token_count, geometry.image_token_width)
     text_token_shape = ("length", geometry.text_token_width)
@@ -30,7 +39,7 @@ def graph_signatures(geometry: Geometry) -> dict[str, Signature]:
             (pixels,),
             (
                 TensorSpec("image_embedding", "float32", ("batch", geometry.embed_dim)),
-                TensorSpec("image_tokens", "float32", ("batch", *image_token_shape)),
+                TensorSpec("image_tokens", token_dtype, ("batch", *image_token_shape)),
             ),
         ),
         TEXT_ENCODER: (
@@ -40,18 +49,37 @@ def graph_signatures(geometry: Geometry) -> dict[str, Signature]:
             ),
             (
                 TensorSpec("text_embedding", "float32", ("batch", geometry.embed_dim)),
-                TensorSpec("text_tokens", "float32", ("batch", *text_token_shape)),
+                TensorSpec("text_tokens", token_dtype, ("batch", *text_token_shape)),
             ),
         ),
         RERANKER: (
             (
-                TensorSpec("text_tokens", "float32", ("text_batch", *text_token_shape)),
+                TensorSpec("text_tokens", token_dtype, ("text_batch", *text_token_shape)),
                 TensorSpec("attention_mask", "int64", ("text_batch", "length")),
-                TensorSpec("image_tokens", "float32", ("image_batch", *image_token_shape)),
+                TensorSpec("image_tokens", token_dtype, ("image_batch", *image_token_shape)),
             ),
             (TensorSpec("match_logits", "float32", ("batch", 2)),),
         ),
     }
+
+
+def rewrite_signatures(geometry: Geometry, token_dtype: str = "float32") -> dict[str, Signature]:
+    """Name -> inputs and outputs of the two graphs that a precision may have; see `graph_signatures`."""
+    (text_tokens, mask, image_tokens), outputs = graph_signatures(geometry, token_dtype)[RERANKER]
+    return {
+        ONE_TEXT: (
+            (_with_batch(text_tokens, 1), _with_batch(mask, 1), _with_batch(image_tokens, "batch")),
+            outputs,
+        ),
+        ONE_IMAGE: (
+            (_with_batch(text_tokens, "batch"), _with_batch(mask, "batch"), _with_batch(image_tokens, 1)),
+            outputs,
+        ),
+    }
+
+
+def _with_batch(spec: TensorSpec, batch: int | str) -> TensorSpec:
+    return TensorSpec(spec.name, spec.dtype, (batch, *spec.shape[1:]))
 
 
 def check_tensors(got: Sequence[TensorSpec], expected: Sequence[TensorSpec], where: str) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cfack_runtime.engine import EngineEntry
 
 FORMAT = "cfack-bundle"
 FORMAT_VERSION = 1
@@ -94,6 +98,8 @@ class Manifest:
     """Files for people: README.md, parity.json."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     created_by: str = ""
+    engines: tuple[EngineEntry, ...] = ()
+    """Compiled forms of the graphs, each for one kind of GPU."""
 
     @property
     def embedding_space(self) -> str:

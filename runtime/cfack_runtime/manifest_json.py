@@ -8,8 +8,16 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from cfack_runtime.engine import check_engines
+from cfack_runtime.engine_json import engines_json, read_engines
 from cfack_runtime.errors import BundleError
-from cfack_runtime.graph_contract import GRAPHS, check_tensors, graph_signatures
+from cfack_runtime.graph_contract import (
+    GRAPHS,
+    REWRITES,
+    check_tensors,
+    graph_signatures,
+    rewrite_signatures,
+)
 from cfack_runtime.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -62,6 +70,7 @@ def read_manifest(path: Path) -> Manifest:
         documents=tuple(_file(entry) for entry in top.objects("documents")),
         preprocessing=_preprocessing(top.object("preprocessing")),
         created_by=top.text("created_by", r".*"),
+        engines=read_engines(top),
     )
     _check_agreement(manifest, top)
     return manifest
@@ -84,6 +93,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
                 for precision, graphs in manifest.graphs.items()
             },
             "parity": {precision: dict(summary) for precision, summary in manifest.parity.items()},
+            "engines": engines_json(manifest.engines),
             "documents": [asdict(entry) for entry in manifest.documents],
         }
     )
@@ -102,18 +112,19 @@ def _check_format(top: Fields) -> None:
 
 
 def _check_agreement(manifest: Manifest, top: Fields) -> None:
-    signatures = graph_signatures(manifest.geometry)
+    signatures = {**graph_signatures(manifest.geometry), **rewrite_signatures(manifest.geometry)}
     for precision, graphs in manifest.graphs.items():
         if precision not in manifest.parity:
             raise BundleError(
                 f"{top.where}: parity has nothing about precision {precision}; a graph that nobody "
                 "compared with PyTorch is not run"
             )
-        for name in GRAPHS:
+        for name, graph in graphs.items():
             where = f"{top.where}: graphs: {precision}: {name}"
             inputs, outputs = signatures[name]
-            check_tensors(graphs[name].inputs, inputs, f"{where}: inputs")
-            check_tensors(graphs[name].outputs, outputs, f"{where}: outputs")
+            check_tensors(graph.inputs, inputs, f"{where}: inputs")
+            check_tensors(graph.outputs, outputs, f"{where}: outputs")
+    check_engines(manifest.engines, manifest.graphs, f"{top.where}: engines")
     stated = top.sha256("embedding_space")
     if stated != manifest.embedding_space:
         raise BundleError(
@@ -152,7 +163,7 @@ def _graph_set(graphs: Fields) -> dict[str, GraphEntry]:
     if missing:
         raise BundleError(f"{graphs.where}: {', '.join(missing)} missing; export again")
     found = {}
-    for name in GRAPHS:
+    for name in (*GRAPHS, *(name for name in REWRITES if name in graphs.values)):
         graph = graphs.object(name)
         found[name] = GraphEntry(_file(graph), _tensors(graph, "inputs"), _tensors(graph, "outputs"))
     return found

@@ -74,9 +74,9 @@ def test_weights_tokenizer_size_and_rules_each_make_another_embedding_space(toy_
 def test_members_that_this_version_does_not_know_are_left_alone(
     content: dict[str, Any], tmp_path: Path
 ) -> None:
-    content["engines"] = [{"anything": 1}]
+    content["later"] = [{"anything": 1}]
     content["model"]["later"] = "more"
-    content["graphs"]["fp32"]["reranker_one_text"] = {}
+    content["graphs"]["fp32"]["reranker_of_tomorrow"] = {}
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(content))
     assert set(read_manifest(path).graphs["fp32"]) == {"image_encoder", "text_encoder", "reranker"}
