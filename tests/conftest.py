@@ -8,10 +8,11 @@ text's, the logits are (2 - 4s, 4s - 2).
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -22,6 +23,9 @@ from PIL import Image
 from cfack_runtime.bundle import write_bundle
 from cfack_runtime.manifest import Geometry
 from cfack_runtime.tokenizer import CaptionTokenizer
+
+if TYPE_CHECKING:
+    from cfack.quickstart import QuickstartResult
 
 COLORS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0)}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "in", "coat", *COLORS]
@@ -79,6 +83,28 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_graphs: Path, toy_t
         created_by="tests",
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def quickstart_result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
+    """The quickstart at its real size, run once for the whole suite: minutes, most of them training."""
+    from cfack.quickstart import quickstart
+
+    return quickstart(tmp_path_factory.mktemp("quickstart") / "out")
+
+
+@pytest.fixture(scope="session")
+def trained_tiny(request: pytest.FixtureRequest) -> Path:
+    """What the quickstart leaves: data/, run/best/, person.cfack/, gallery/, photos/. Copy what you change.
+
+    The folder of an earlier quickstart, named by CFACK_TRAINED_TINY, spares the minutes of making one.
+    """
+    made = os.environ.get("CFACK_TRAINED_TINY")
+    if made:
+        assert (Path(made) / "results.json").is_file(), f"{made} was not made by a quickstart"
+        return Path(made)
+    result: QuickstartResult = request.getfixturevalue("quickstart_result")
+    return result.folder
 
 
 @pytest.fixture

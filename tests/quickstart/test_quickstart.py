@@ -12,9 +12,9 @@ from cfack.quickstart.stages import STAGES
 from cfack_runtime.errors import UsageError
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
-    return quickstart(tmp_path_factory.mktemp("quickstart") / "out")
+@pytest.fixture
+def result(quickstart_result: QuickstartResult) -> QuickstartResult:
+    return quickstart_result
 
 
 @pytest.mark.timeout(1800)
