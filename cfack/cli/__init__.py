@@ -23,7 +23,12 @@ from cfack_runtime.errors import CfackError
         "evaluate": ("cfack.cli.evaluate", "Measure a checkpoint on a split."),
         "import": ("cfack.cli.import_", "Turn a released checkpoint into ours."),
         "export": ("cfack.cli.export", "Write a checkpoint as a bundle of ONNX graphs."),
+        "verify": ("cfack.cli.verify", "Run the parity gate on a bundle again."),
+        "inspect": ("cfack.cli.inspect", "Show what a bundle holds, on one screen."),
+        "doctor": ("cfack.cli.doctor", "Say what this machine can run, and what to do about the rest."),
+        "bench": ("cfack.cli.bench", "Measure how long a bundle takes, with its accuracy."),
         "index": ("cfack.cli.index", "Encode a folder of images into a gallery."),
+        "gallery": ("cfack.cli.gallery", "Look at a gallery, delete images, compact it, check it."),
         "search": ("cfack.cli.search", "Find images in a gallery by a sentence."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -44,6 +49,7 @@ _EXTRA_OF = {
     ),
     **dict.fromkeys(("tomli", "tomli_w"), "train"),
     **dict.fromkeys(("onnx", "onnx_ir", "onnxscript"), "export"),
+    "matplotlib": "bench",
 }
 """Packages that a light installation leaves out, and the extra that brings each."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,10 @@ _WIDTH = 80
 
 
 @click.command("evaluate")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="Measure this exported bundle in place of CHECKPOINT."
+)
 @click.option(
     "--data",
     required=True,
@@ -52,24 +56,61 @@ _WIDTH = 80
     show_default=True,
     help="Images, captions or pairs per step.",
 )
+@click.option("--precision", default="auto", show_default=True, help="Of the bundle; or auto.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads, for a bundle.")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder for temporary image tokens of a bundle, 0.9 MB an image at base size.",
+)
+@click.option(
+    "--fit-scores",
+    is_flag=True,
+    help="Fit match probabilities to the split's candidates and store them in the bundle.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(
-    checkpoint: Path,
+    checkpoint: Path | None,
+    bundle: Path | None,
     data: Path,
     split: str,
     rerank: int,
     official: bool,
     device: str,
     batch_size: int,
+    precision: str,
+    threads: int | None,
+    work: Path | None,
+    fit_scores: bool,
     as_json: bool,
 ) -> None:
-    """Measure CHECKPOINT, a folder, on a split of a prepared data set.
+    """Measure CHECKPOINT, a folder, or an exported bundle on a split of a prepared data set.
 
     Every caption of the split is a query, every image of it is in the gallery, and an image is right if it
     shows the identity that the caption was written for.
     """
     if official and not rerank:
         raise UsageError("--official is about the images that are not re-ranked; give --rerank a K above 0")
+    if (checkpoint is None) == (bundle is None):
+        raise UsageError("give either CHECKPOINT or --bundle")
+    if fit_scores and (bundle is None or not rerank):
+        raise UsageError("--fit-scores needs --bundle and a --rerank above 0: it fits match scores")
+    if checkpoint is None and bundle is not None:
+        _evaluate_bundle(
+            bundle,
+            data,
+            split,
+            rerank=rerank,
+            official=official,
+            device="cpu" if device == "auto" else device,
+            precision=precision,
+            threads=threads,
+            work=work,
+            fit_scores=fit_scores,
+            as_json=as_json,
+        )
+        return
+    assert checkpoint is not None
     from cfack.data.annotations import read_split
     from cfack.evaluation import evaluate
     from cfack.modeling.checkpoint import load_checkpoint, load_tokenizer
@@ -94,6 +135,49 @@ def command(
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
         _show(result)
+
+
+def _evaluate_bundle(
+    bundle: Path,
+    data: Path,
+    split: str,
+    *,
+    rerank: int,
+    official: bool,
+    device: str,
+    precision: str,
+    threads: int | None,
+    work: Path | None,
+    fit_scores: bool,
+    as_json: bool,
+) -> None:
+    from cfack.data.annotations import read_split
+    from cfack.evaluation.bundle import evaluate_bundle, store_calibration
+    from cfack_runtime.retriever import Retriever
+
+    records = read_split(data, split)
+    fitted = None
+    with (
+        Retriever.open(bundle, precision=precision, device=device, threads=threads, warm_up=False) as opened,
+        progress_bar("Evaluating") as progress,
+    ):
+        evaluation = evaluate_bundle(
+            opened, records, rerank=rerank, official=official, work=work, progress=progress
+        )
+        if fit_scores:
+            fitted = store_calibration(opened, evaluation, data)
+    if as_json:
+        account = {**evaluation.result.to_dict(), "precision": opened.precision}
+        click.echo(
+            json.dumps({**account, "score_calibration": asdict(fitted)} if fitted else account, indent=2)
+        )
+        return
+    _show(evaluation.result)
+    if fitted:
+        click.echo(
+            f"{bundle}: match probability = sigmoid({fitted.slope:.4g} x log-odds {fitted.offset:+.4g}), "
+            f"fitted to {fitted.pairs:,} pairs"
+        )
 
 
 def _show(result: EvaluationResult) -> None:

@@ -38,6 +38,19 @@ _NO_TOKENS = (
     type=float,
     help="Leave out images below it: match score (0 to 1) when re-ranking, else cosine (-1 to 1).",
 )
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="FILTER",
+    help='Search only images whose metadata fit, as "camera=east and time>=2024-05-01"; may be repeated.',
+)
+@click.option(
+    "--score",
+    type=click.Choice(["logit", "log-odds", "probability"]),
+    default="logit",
+    show_default=True,
+    help="What re-ranks, and what --min-score is compared with; a probability needs a fitted bundle.",
+)
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet, PNG or JPEG.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option(
@@ -52,6 +65,8 @@ def command(
     k: int,
     rerank: int | None,
     min_score: float | None,
+    where: tuple[str, ...],
+    score: str,
     sheet: Path | None,
     as_json: bool,
     bundle: Path | None,
@@ -60,6 +75,7 @@ def command(
     threads: int | None,
 ) -> None:
     """Find the images of GALLERY that fit QUERY, a sentence in quotation marks. Several may be given."""
+    from cfack_runtime.filters import all_of
     from cfack_runtime.gallery import Gallery
     from cfack_runtime.hits import at_least
     from cfack_runtime.retriever import Retriever
@@ -70,9 +86,13 @@ def command(
     gallery = Gallery.open(gallery_path)
     depth = (DEFAULT_RERANK if gallery.has_tokens else 0) if rerank is None else rerank
     bundle = bundle or _remembered(gallery)
-    with Retriever.open(bundle, precision=precision, device=device, threads=threads) as retriever:
+    with Retriever.open(
+        bundle, precision=precision, device=device, threads=threads, warm_up=False
+    ) as retriever:
         # Without the threshold, so that an empty answer can say how near the best image came.
-        results = retriever.search_many(gallery, queries, k=max(k, depth), rerank=depth)
+        results = retriever.search_many(
+            gallery, queries, k=max(k, depth), rerank=depth, where=all_of(where), score=score
+        )
         used = retriever.precision
     answers = [
         _Answer(
@@ -93,6 +113,8 @@ def command(
             "precision": used,
             "rerank": depth,
             "min_score": min_score,
+            "where": list(where),
+            "score": score,
             "notes": notes,
             "results": [answer.to_json() for answer in answers],
         }

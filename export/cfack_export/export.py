@@ -1,132 +1,269 @@
-"""A checkpoint folder in, a checked bundle out."""
+"""A checkpoint folder in, a measured bundle out.
+
+    checkpoint -- graphs --> fp32 -- precision --> int8-cpu -- parity --> verdict -- engines --> bundle
+
+Each arrow is a stage whose result is kept (`StageCache`), so that an export that is repeated or was killed
+begins where something has changed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from cfack import __version__
-from cfack.modeling import CFACK
-from cfack.modeling.checkpoint import checkpoint_hash, load_checkpoint, load_tokenizer
-from cfack_export.check import check_graph
-from cfack_export.graphs import GraphSpec, geometry, graph_specs
-from cfack_export.onnx_export import export_graph, ready_for_export
-from cfack_export.parity import GraphParity
+from cfack.data.annotations import read_split, split_path
+from cfack.modeling.checkpoint import checkpoint_hash, load_experiment, load_tokenizer
+from cfack_export.engine_stage import CheckedRequest, build_requested, check_requested
+from cfack_export.engines import BuiltEngine
+from cfack_export.fp32_stage import LazyModel, export_fp32
+from cfack_export.graphs import geometry
+from cfack_export.int8_stage import convert_int8_cpu, read_conversion
+from cfack_export.options import FP32, INT8_CPU, ExportOptions
+from cfack_export.parity import (
+    ParityGate,
+    Reference,
+    SplitSample,
+    default_size,
+    gate_inputs,
+    load_reference,
+    sample_split,
+)
+from cfack_export.parity.torch_reference import torch_reference
 from cfack_export.readme import bundle_readme
-from cfack_runtime.backends import open_backend
+from cfack_export.stage_clock import StageClock, StageTitle, no_title
+from cfack_export.stages import StageCache
+from cfack_export.verdict_stage import Verdict, measure_precisions
 from cfack_runtime.bundle import write_bundle
-from cfack_runtime.errors import UsageError
-from cfack_runtime.graph_contract import GRAPHS
-from cfack_runtime.manifest import Preprocessing, embedding_space
+from cfack_runtime.errors import ParityError, UsageError
+from cfack_runtime.files import sha256_file
+from cfack_runtime.manifest import Geometry, Preprocessing, embedding_space
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.tokenizer import CaptionTokenizer
 
-FP32 = "fp32"
+_log = logging.getLogger(__name__)
 
-# Held by training only, and more than half of a published checkpoint.
-_TRAINING_PARTS = ("momentum", "cnn_branch", "mlm_head", "identity_classifier")
-
-_logger = logging.getLogger(__name__)
+_MEASURED_SPLITS = ("val", "test")
+"""Looked for in this order: the choice of a precision is one more thing that a test split is not for."""
+_BACKEND = "ONNX Runtime (CPU)"
+_REFERENCE = "reference.npz"
 
 
 def export_bundle(
     checkpoint: str | Path,
     out: str | Path,
+    options: ExportOptions | None = None,
     *,
     progress: ProgressCallback = no_progress,
+    on_stage: StageTitle = no_title,
     overwrite: bool = False,
 ) -> Path:
-    """Export a checkpoint, compare its graphs with PyTorch, and write the bundle if they agree.
+    """Export a checkpoint in every precision asked for, measure each, and write the bundle if all passed.
 
     Args:
         checkpoint: a checkpoint folder with a tokenizer.
         out: the bundle's folder, conventionally NAME.cfack; it appears whole or not at all.
-        progress: told the steps done and in all.
+        options: what to make; None: the FP32 graphs, compared with PyTorch output by output.
+        progress: told the parts done and in all.
+        on_stage: told the title of each stage.
         overwrite: replace a bundle at `out`.
 
     Returns:
         `out` as an absolute path.
 
     Raises:
-        UsageError: there is something at `out` and `overwrite` is off, or the model is too large.
+        UsageError: there is something at `out` and `overwrite` is off, or an option cannot be had.
         CheckpointError: the checkpoint is wrong, or has no tokenizer.
-        ParityError: a graph does not give PyTorch's outputs.
-        BackendError: ONNX Runtime is missing.
+        DataError: the data set lacks a split, or an image of it cannot be read.
+        ParityError: a precision was refused; nothing was written, unless `options.keep_going`.
+        BackendError: ONNX Runtime, or a library or GPU for engines, is missing.
     """
+    options = options or ExportOptions()
     checkpoint, out = Path(checkpoint), Path(out).resolve()
     _refuse_to_replace(out, overwrite)
-    step = _steps(progress, total=2 * len(GRAPHS) + 2)
-    tokenizer = load_tokenizer(checkpoint)
-    weights_sha256 = checkpoint_hash(checkpoint)
-    model = _load_for_inference(checkpoint)
-    sizes = geometry(model.config)
-    step()
+    engines = check_requested(options.engines)
+    export = _Export(checkpoint, options, engines, progress, on_stage)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the bundle and not in the system's temporary folder, which may be small or in memory.
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.export-") as scratch:
-        report = _report(
-            [_export_and_check(spec, Path(scratch), model, tokenizer, step) for spec in graph_specs(model)]
-        )
-        tokenizer_json = tokenizer.to_json()
-        tokenizer_sha256 = hashlib.sha256(tokenizer_json.encode()).hexdigest()
-        space = embedding_space(weights_sha256, tokenizer_sha256, sizes, Preprocessing())
-        write_bundle(
-            out,
-            graphs={FP32: scratch},
-            geometry=sizes,
-            tokenizer_json=tokenizer_json,
-            checkpoint_sha256=weights_sha256,
-            parity={FP32: report},
-            readme=bundle_readme(out.name, sizes, space, weights_sha256, report),
-            created_by=f"cfack {__version__}",
-            overwrite=overwrite,
-        )
-    step()
+        export.run(out, Path(scratch), overwrite)
     return out
 
 
-def _export_and_check(
-    spec: GraphSpec, folder: Path, model: CFACK, tokenizer: CaptionTokenizer, step: Callable[[], None]
-) -> GraphParity:
-    """Write one graph into `folder` and run it; PyTorch's side runs as it does for everybody else."""
-    path = folder / f"{spec.name}.onnx"
-    with ready_for_export(model):
-        export_graph(spec, path)
-    step()
-    backend = open_backend(path)
-    try:
-        parity = check_graph(spec.name, backend.run, model, tokenizer)
-    finally:
-        backend.close()
-    _logger.info("%s: %d bytes, largest error %.3g", spec.name, path.stat().st_size, parity.error)
-    step()
-    return parity
+class _Export:
+    """One export: what every stage needs to know, and the stages in their order."""
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        options: ExportOptions,
+        engines: tuple[CheckedRequest, ...],
+        progress: ProgressCallback,
+        on_stage: StageTitle,
+    ) -> None:
+        self._options, self._engines = options, engines
+        self._tokenizer = load_tokenizer(checkpoint)
+        self._weights = checkpoint_hash(checkpoint)
+        self._geometry = geometry(load_experiment(checkpoint).model)
+        self._sample = _sample(options, self._tokenizer, self._geometry)
+        self._model = LazyModel(checkpoint)
+        self._clock = StageClock(_stages(options), progress, on_stage)
+
+    def run(self, out: Path, scratch: Path, overwrite: bool) -> None:
+        cache = StageCache(self._options.cache or scratch / "stages")
+        graphs = {FP32: self._fp32(cache)}
+        reference = self._reference(cache)
+        gate = ParityGate(reference, max_drop=self._options.max_drop)
+        if INT8_CPU in self._options.ordered:
+            graphs[INT8_CPU] = self._int8_cpu(cache, gate, graphs[FP32])
+        verdict = self._verdict(cache, gate, graphs)
+        passed = self._judge(verdict, out)
+        engines = self._build_engines(scratch / "engines", {name: graphs[name] for name in passed})
+        self._clock.start("Writing the bundle")
+        self._write(out, graphs, verdict, engines, overwrite)
+        if self._options.cache is not None:
+            cache.prune()
+        self._clock.finish()
+
+    def _fp32(self, cache: StageCache) -> Path:
+        progress = self._clock.start("Exporting FP32 graphs")
+        rewrites = self._options.rewrites
+        inputs = {"weights": self._weights, "geometry": repr(self._geometry), "rewrites": rewrites}
+        return cache.folder(
+            FP32,
+            inputs,
+            lambda folder: export_fp32(self._model.model, folder, rewrites=rewrites, progress=progress),
+        )
+
+    def _reference(self, cache: StageCache) -> Reference:
+        progress = self._clock.start("Running PyTorch")
+        inputs = gate_inputs(self._geometry, self._tokenizer, self._sample)
+        key = inputs.key(self._weights)
+
+        def compute(folder: Path) -> None:
+            reference = torch_reference(self._model.model, self._tokenizer, self._sample, progress=progress)
+            reference.save(folder / _REFERENCE, key)
+
+        folder = cache.folder("reference", {"key": key}, compute)
+        return load_reference(folder / _REFERENCE, inputs, key)
+
+    def _int8_cpu(self, cache: StageCache, gate: ParityGate, fp32: Path) -> Path:
+        progress = self._clock.start("Converting to INT8 for CPU")
+        return cache.folder(
+            INT8_CPU,
+            {
+                "fp32": _hashes(fp32),
+                "reference": gate.reference.inputs.key(self._weights),
+                "max_drop": self._options.max_drop,
+            },
+            lambda folder: convert_int8_cpu(fp32, folder, gate, progress),
+        )
+
+    def _verdict(self, cache: StageCache, gate: ParityGate, graphs: Mapping[str, Path]) -> Verdict:
+        progress = self._clock.start("Measuring parity")
+        inputs = {
+            "reference": gate.reference.inputs.key(self._weights),
+            "max_drop": self._options.max_drop,
+            "graphs": {name: _hashes(folder) for name, folder in graphs.items()},
+        }
+        backends = dict.fromkeys(graphs, _BACKEND)
+        folder = cache.folder(
+            "parity",
+            inputs,
+            lambda folder: measure_precisions(gate, graphs, backends, progress).write(folder),
+        )
+        return Verdict.read(folder).with_conversions(
+            {name: read_conversion(folder) for name, folder in graphs.items()}
+        )
+
+    def _judge(self, verdict: Verdict, out: Path) -> list[str]:
+        """Names of the precisions that passed, if the bundle may be written."""
+        passed = [name for name in self._options.ordered if name not in verdict.failures]
+        if verdict.failures and (not self._options.keep_going or FP32 not in passed):
+            raise ParityError(_refusal(verdict, out, FP32 in passed))
+        for precision, sentences in verdict.failures.items():
+            _log.warning("%s was refused and is marked so: %s", precision, "; ".join(sentences))
+        return passed
+
+    def _build_engines(self, folder: Path, graphs: Mapping[str, Path]) -> tuple[BuiltEngine, ...]:
+        if not self._engines:
+            return ()
+        progress = self._clock.start("Building engines")
+        types = dict.fromkeys(graphs, "float32")
+        return build_requested(self._engines, graphs, types, self._geometry, folder, progress)
+
+    def _write(
+        self,
+        out: Path,
+        graphs: Mapping[str, Path],
+        verdict: Verdict,
+        engines: tuple[BuiltEngine, ...],
+        overwrite: bool,
+    ) -> None:
+        tokenizer_json = self._tokenizer.to_json()
+        tokenizer_sha256 = hashlib.sha256(tokenizer_json.encode()).hexdigest()
+        space = embedding_space(self._weights, tokenizer_sha256, self._geometry, Preprocessing())
+        write_bundle(
+            out,
+            graphs=graphs,
+            geometry=self._geometry,
+            tokenizer_json=tokenizer_json,
+            checkpoint_sha256=self._weights,
+            parity=verdict.summaries,
+            parity_document=verdict.document,
+            readme=bundle_readme(
+                out.name, self._geometry, space, self._weights, verdict.document, verdict.summaries
+            ),
+            created_by=f"cfack {__version__}",
+            engines=[(engine.entry, engine.file) for engine in engines],
+            overwrite=overwrite,
+        )
 
 
-def _report(parity: list[GraphParity]) -> dict[str, Any]:
-    """What `parity.json` holds of one precision; its plain numbers and words also go into the manifest."""
-    import onnxruntime  # has run by now; a missing one is the backend's to report
-
-    return {
-        "passed": True,
-        "reference": f"PyTorch {torch.__version__} (CPU, float32)",
-        "backend": f"ONNX Runtime {onnxruntime.__version__} (CPU)",
-        **{f"{graph.graph}_error": graph.error for graph in parity},
-        "graphs": {graph.graph: graph.to_json() for graph in parity},
-    }
+def _sample(options: ExportOptions, tokenizer: CaptionTokenizer, sizes: Geometry) -> SplitSample | None:
+    """What retrieval is measured on; None without data."""
+    if options.data is None:
+        return None
+    names = (options.split,) if options.split else _MEASURED_SPLITS
+    here = [name for name in names if split_path(options.data, name).is_file()]
+    # Reading the first name where none is here says what is missing.
+    split = read_split(options.data, (here or names)[0])
+    return sample_split(split, tokenizer, options.sample or default_size(sizes))
 
 
-def _load_for_inference(checkpoint: Path) -> CFACK:
-    model = load_checkpoint(checkpoint)
-    for part in _TRAINING_PARTS:
-        setattr(model, part, None)
-    return model
+def _stages(options: ExportOptions) -> list[tuple[str, int]]:
+    """Title and weight of each stage; the weights are minutes at base size."""
+    measured = 4 if options.data is not None else 1
+    stages = [("Exporting FP32 graphs", 1), ("Running PyTorch", measured)]
+    if INT8_CPU in options.ordered:
+        stages.append(("Converting to INT8 for CPU", 4 * measured))
+    stages.append(("Measuring parity", measured * len(options.ordered)))
+    if options.engines:
+        stages.append(("Building engines", 2))
+    return [*stages, ("Writing the bundle", 1)]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {file.name: sha256_file(file) for file in sorted(folder.glob("*.onnx"))}
+
+
+def _refusal(verdict: Verdict, out: Path, fp32_passed: bool) -> str:
+    lines = [
+        f"{precision}: {sentence}"
+        for precision, sentences in verdict.failures.items()
+        for sentence in sentences
+    ]
+    remedy = (
+        "leave the precision out, allow a larger loss with --max-drop, or write the others with --keep-going"
+        if fp32_passed
+        else "the FP32 graphs are not PyTorch's model; please report it with the versions of torch and onnx"
+    )
+    return (
+        "\n  ".join(["the export was refused and nothing was written to " + str(out), *lines]) + f"\n{remedy}"
+    )
 
 
 def _refuse_to_replace(out: Path, overwrite: bool) -> None:
@@ -135,15 +272,3 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
         return
     if out.exists():
         raise UsageError(f"{out} exists; choose another name, or replace a bundle there with --overwrite")
-
-
-def _steps(progress: ProgressCallback, total: int) -> Callable[[], None]:
-    done = 0
-    progress(0, total)
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        progress(done, total)
-
-    return step

@@ -26,8 +26,8 @@ from cfack_runtime.manifest import Geometry, TensorSpec
 class GraphSpec:
     """One graph to export.
 
-    Inputs whose first axes have different names, and no size, may differ in batch if one of them is 1, which then
-    serves every row of the other; the outputs have the larger batch.
+    Inputs whose first axes have different names, and no size, may differ in batch if one of them is 1,
+    which then serves every row of the other; the outputs have the larger batch.
     """
 
     name: str

@@ -51,26 +51,43 @@ never silently mixed with this one.
 |---|---|
 | `manifest.json` | everything above for programs, with the hash of every file |
 | `tokenizer.json` | the word pieces, for the `tokenizers` library |
-| `onnx/fp32/image_encoder.onnx` | pixels to an embedding and tokens; scaling and normalisation are inside |
-| `onnx/fp32/text_encoder.onnx` | token ids to an embedding and tokens |
-| `onnx/fp32/reranker.onnx` | text and image tokens to two logits; the second one ranks |
+| `onnx/PRECISION/image_encoder.onnx` | pixels to an embedding and tokens; normalisation is inside |
+| `onnx/PRECISION/text_encoder.onnx` | token ids to an embedding and tokens |
+| `onnx/PRECISION/reranker.onnx` | text and image tokens to two logits; the second one ranks |
+| `onnx/PRECISION/reranker_one_*.onnx` | the same for one text with many images and the reverse, faster |
 | `parity.json` | the comparison below, output by output |
 
 ## Parity
 
-Before this bundle was written, its graphs were run in {backend}
-and compared with {reference}: at batch sizes and caption lengths
-other than those of the export, with padding filled with garbage, and with one text for many images and the
-reverse. Errors are the largest difference, relative to the largest value of the output where that is above 1.
-
-| graph | output | cases | largest error | allowed | lowest cosine |
-|---|---|---|---|---|---|
+Before this bundle was written, its graphs were compared with {reference}:
+at batch sizes and caption lengths other than those of the export, beside other rows and alone, with padding
+filled with garbage. Errors are the largest difference, relative to the largest value of the output where that
+is above 1.
+{split}
+| precision | verdict | {columns} |
+|---|---|{rule}
 {parity}
 """
 
 
+_COLUMNS = {
+    "image_encoder_error": ("image encoder error", ".1e"),
+    "text_encoder_error": ("text encoder error", ".1e"),
+    "reranker_error": ("re-ranker error", ".1e"),
+    "dual_r1": ("R@1", ".1f"),
+    "dual_r1_change": ("change", "+.2f"),
+    "reranked_r1": ("R@1 re-ranked", ".1f"),
+    "reranked_r1_change": ("change", "+.2f"),
+}
+
+
 def bundle_readme(
-    name: str, geometry: Geometry, embedding_space: str, checkpoint_sha256: str, report: Mapping[str, Any]
+    name: str,
+    geometry: Geometry,
+    embedding_space: str,
+    checkpoint_sha256: str,
+    document: Mapping[str, Any],
+    summaries: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Write a bundle's README.md.
 
@@ -79,8 +96,12 @@ def bundle_readme(
         geometry: the sizes of the model.
         embedding_space: its identity.
         checkpoint_sha256: hash of the weights.
-        report: the FP32 part of `parity.json`.
+        document: `parity.json`.
+        summaries: precision -> what the manifest says of it.
     """
+    columns = {
+        key: column for key, column in _COLUMNS.items() if any(key in report for report in summaries.values())
+    }
     return _TEMPLATE.format(
         name=name,
         height=geometry.image_height,
@@ -94,12 +115,27 @@ def bundle_readme(
         space=embedding_space,
         checkpoint=checkpoint_sha256,
         version=__version__,
-        backend=report["backend"],
-        reference=report["reference"],
+        reference=document["reference"],
+        split=_split(document["split"]),
+        columns=" | ".join(title for title, _ in columns.values()),
+        rule="---|" * len(columns),
         parity="\n".join(
-            f"| {graph} | {output} | {figures['cases']} | {figures['error']:.1e} | "
-            f"{figures['tolerance']:.0e} | {figures['min_cosine']:.7f} |"
-            for graph, outputs in report["graphs"].items()
-            for output, figures in outputs.items()
+            f"| {precision} | {'passed' if report['passed'] else 'refused: not run'} | "
+            + " | ".join(_figure(report.get(key), form) for key, (_, form) in columns.items())
+            + " |"
+            for precision, report in summaries.items()
         ),
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _split(split: Mapping[str, Any] | None) -> str:
+    if split is None:
+        return "Retrieval was not measured: the export was given no data.\n"
+    return (
+        f"\nRetrieval: {split['captions']} captions and {split['images']} images of the {split['split']} "
+        f"split of {split['dataset']}; changes are points against PyTorch.\n"
     )

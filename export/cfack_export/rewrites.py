@@ -1,11 +1,11 @@
-"""The re-ranker for one text with many images, and for one image with many texts: the same sums, fewer of them.
+"""The re-ranker for one text with many images, and for one image with many texts: the same in fewer sums.
 
 Three rewrites, each exact up to rounding:
 
 - One text, many images: layer 0 attends to itself once, and no key or value of an image is ever computed.
-  The scores `q (X W_k + b_k)^T` are `(q W_k^T) X^T` and a term that is equal for all tokens of the image, which
-  softmax ignores; the values `A (X W_v + b_v)` are `(A X) W_v + b_v`, for the rows of A add up to 1. At T tokens
-  a layer costs 4 T H (1+N) C multiplications an image (H heads) in place of 2 (1+N) C C, so it pays below
+  The scores `q (X W_k + b_k)^T` are `(q W_k^T) X^T` and a term that is equal for all tokens of the image,
+  which softmax ignores; the values `A (X W_v + b_v)` are `(A X) W_v + b_v`, for the rows of A add up to 1.
+  At T tokens a layer costs 4 T H (1+N) C products an image (H heads) and not 2 (1+N) C C: it pays below
   T = C / 2H: 24 tokens of base size need 0.4 of the multiplications of the plain layer.
 - One image, many texts: keys and values are computed once, and all texts are one batch of queries.
 - The matching head reads token 0 only, so the last layer computes no other.
@@ -14,6 +14,8 @@ Modules carry the names of the model they rewrite, so that weights and nodes do 
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -93,10 +95,12 @@ class SharedCrossAttention(nn.Module):
 class _Rewritten(nn.Module):
     """Fusion encoder and matching head."""
 
-    def __init__(self, model: CFACK, cross_attention: type[FoldedCrossAttention | SharedCrossAttention]) -> None:
+    def __init__(
+        self, model: CFACK, cross_attention: type[FoldedCrossAttention | SharedCrossAttention]
+    ) -> None:
         super().__init__()
         self.fusion_encoder = _FusionEncoder(
-            [_FusionLayer(layer, cross_attention) for layer in model.fusion_encoder.layers]
+            [_FusionLayer(cast(FusionLayer, layer), cross_attention) for layer in model.fusion_encoder.layers]
         )
         self.matching_head = model.matching_head
 
@@ -131,7 +135,7 @@ class _FusionLayer(nn.Module):
         self.feed_forward_norm = layer.feed_forward_norm
 
     def forward(self, read: Tensor, text: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        """Fuse those tokens that will be read (1 or B, t, C), which attend to all of `text` (1 or B, T, C)."""
+        """Fuse the tokens that will be read (1 or B, t, C), which attend to all of `text` (1 or B, T, C)."""
         read = self.self_attention_norm(read + self.self_attention(read, text, mask))
         read = self.cross_attention_norm(read + self.cross_attention(read, image))
         return self.feed_forward_norm(read + self.feed_forward(read))  # type: ignore[no-any-return]  # nn.Module
@@ -139,4 +143,5 @@ class _FusionLayer(nn.Module):
 
 def _heads_of(hidden: Tensor, heads: int) -> Tensor:
     """(B, S, C) to (B, H, S, C / H)."""
-    return hidden.unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, length, width = hidden.shape
+    return hidden.view(batch, length, heads, width // heads).transpose(1, 2)

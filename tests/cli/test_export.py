@@ -66,7 +66,7 @@ def test_the_table_shows_size_and_error_of_every_graph_in_80_columns(table: tupl
         assert " MB " in row
         assert "e-" in row or "0.0e+00" in row
     assert max(map(len, lines)) <= 80
-    assert last == f"{out}: equal to PyTorch within tolerance, see its README.md"
+    assert last == f"{out}: fp32 passed the parity gate, see its README.md"
 
 
 def test_json_names_files_and_figures(
@@ -97,8 +97,10 @@ def test_a_refused_export_exits_with_3_and_one_message(
     def refuse(*_: object, **__: object) -> None:
         raise ParityError("text_encoder, case 'batch 5': differs from PyTorch by 0.1")
 
-    monkeypatch.setattr("cfack_export.export.check_graph", refuse)
-    monkeypatch.setattr("sys.argv", ["cfack", "export", str(checkpoint), "--out", str(tmp_path / "a.cfack")])
+    monkeypatch.setattr("cfack_export.export.measure_precisions", refuse)
+    monkeypatch.setattr(
+        "sys.argv", ["cfack", "export", str(checkpoint), "--out", str(tmp_path / "a.cfack"), "--no-cache"]
+    )
 
     with pytest.raises(SystemExit) as caught:
         main()

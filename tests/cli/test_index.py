@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,9 +79,42 @@ def test_tokens_can_be_left_out(photos: Path, toy_bundle: Path, tmp_path: Path) 
     result = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g", "--no-tokens", "--batch-size", 2)
     assert result.output.startswith(f"{tmp_path / 'g'}: 5 images, without tokens")
     assert not Gallery.open(tmp_path / "g").has_tokens
-    result = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g")
+    again = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g")
+    assert again.output.startswith(f"{tmp_path / 'g'}: 5 images, without tokens")
+    result = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g", "--tokens", "fp16")
     assert isinstance(result.exception, GalleryError)
     assert "was made with no image tokens" in str(result.exception)
+    result = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g", "--no-tokens", "--tokens", "fp16")
+    assert "contradict each other" in str(result.exception)
+
+
+def test_metadata_are_kept_and_can_be_filtered(photos: Path, toy_bundle: Path, tmp_path: Path) -> None:
+    table = tmp_path / "cameras.csv"
+    table.write_text("path,camera,frame\nred.png,east,1\nsub/red-bottom.png,west,2\nnowhere.png,east,3\n")
+    result = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g", "--metadata", table)
+    assert f"{table}: 2 of the 3 images that it names are in the gallery" in result.output
+    gallery = Gallery.open(tmp_path / "g")
+    found = gallery.select("camera=west and frame>1")
+    assert found is not None
+    assert [gallery.images[row].path for row in found.tolist()] == ["sub/red-bottom.png"]
+
+
+def test_int8_tokens_need_a_gate_that_passed_them(photos: Path, toy_bundle: Path, tmp_path: Path) -> None:
+    arguments = (photos, "--bundle", toy_bundle, "--out", tmp_path / "g", "--tokens", "int8")
+    assert "has not measured them in precision fp32" in str(index(*arguments).exception)
+    assert not (tmp_path / "g").exists()
+    assert index(*arguments, "--allow-unmeasured", "--embeddings", "fp16").exit_code == 0
+    layout = Gallery.open(tmp_path / "g").index.segments[0].layout
+    assert (layout.embeddings, layout.tokens) == ("fp16", "int8")
+
+
+def test_a_name_that_is_not_utf8_is_listed_in_a_form_that_can_be_printed(
+    photos: Path, toy_bundle: Path, tmp_path: Path
+) -> None:
+    (photos / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    result = index(photos, "--bundle", toy_bundle, "--out", tmp_path / "g")
+    assert result.exit_code == 0
+    assert "skipped caf\\udce9.png: its name is not valid UTF-8; rename it" in result.output
 
 
 def test_errors_are_those_of_the_library(

@@ -87,6 +87,8 @@ def test_json_holds_both_scores_and_absolute_paths(gallery: Path, photos: Path, 
         "precision": "fp32",
         "rerank": 128,
         "min_score": None,
+        "where": [],
+        "score": "logit",
         "notes": [],
     }
 

@@ -1,4 +1,4 @@
-"""What the parity check sees: healthy graphs pass, every sabotage is refused."""
+"""What the gate sees in single graphs: healthy ones pass, every sabotage is refused by name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,13 +11,22 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from cfack.modeling import CFACK
-from cfack_export.cases import image_cases, pair_cases, text_cases
-from cfack_export.check import check_graph, reference
-from cfack_runtime.errors import BackendError, ParityError
-from cfack_runtime.graph_contract import GRAPHS
+from cfack_export.parity import LIMITS, ParityGate, Run
+from cfack_export.parity.torch_reference import torch_reference
+from cfack_runtime.errors import BackendError
+from cfack_runtime.graph_contract import GRAPHS, IMAGE_ENCODER, RERANKER, TEXT_ENCODER
 from cfack_runtime.tokenizer import CaptionTokenizer
 
-Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+Outputs = Mapping[str, NDArray[Any]]
+
+
+@pytest.fixture(scope="module")
+def gate(model: CFACK, tokenizer: CaptionTokenizer) -> ParityGate:
+    return ParityGate(torch_reference(model, tokenizer, None))
+
+
+def failures(gate: ParityGate, graph: str, run: Run, precision: str = "fp32") -> list[str]:
+    return gate.check_graph(graph, run, LIMITS[precision]).failures
 
 
 @pytest.fixture
@@ -47,135 +56,190 @@ def scale_constant(graph: onnx.GraphProto, value: float, factor: float) -> None:
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_a_healthy_graph_passes_far_below_its_tolerances(
-    graph: str, runs: dict[str, Run], model: CFACK, tokenizer: CaptionTokenizer
+def test_a_healthy_graph_passes_far_below_its_limits(
+    graph: str, runs: dict[str, Run], gate: ParityGate
 ) -> None:
-    parity = check_graph(graph, runs[graph], model, tokenizer)
+    parity = gate.check_graph(graph, runs[graph], LIMITS["fp32"])
 
-    assert parity.graph == graph
+    assert parity.failures == []
     for output in parity.outputs:
         assert output.error < output.tolerance / 4
-        assert output.min_cosine > 0.99999
-        assert output.cases >= 3
+        assert output.alone.error < LIMITS["fp32"].batch_error / 4
+        assert output.padding.error == 0
+        assert output.against_reference.min_cosine > 0.99999
+        assert output.cases >= 8
 
 
-def test_a_wrong_pixel_scale_is_refused(
-    sabotaged: Callable[..., Run], model: CFACK, tokenizer: CaptionTokenizer
+@pytest.mark.parametrize(("precision", "noise"), [("fp16", 1e-4), ("int8", 1e-3)])
+def test_noise_of_a_precisions_own_size_passes_there_and_is_refused_in_fp32(
+    precision: str, noise: float, runs: dict[str, Run], gate: ParityGate
 ) -> None:
-    run = sabotaged("image_encoder", lambda graph: scale_constant(graph, 255.0, 256 / 255))
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        outputs = runs[IMAGE_ENCODER](feed)
+        return {name: values + np.float32(noise) for name, values in outputs.items()}
 
-    with pytest.raises(ParityError, match=r"image_encoder, case 'batch \d', image_\w+: differs"):
-        check_graph("image_encoder", run, model, tokenizer)
+    assert failures(gate, IMAGE_ENCODER, run, precision) == []
+    assert (
+        "image_encoder, case 'batch 1', image_embedding: differs from PyTorch"
+        in failures(gate, IMAGE_ENCODER, run)[0]
+    )
 
 
-def test_swapped_channels_are_refused(
-    runs: dict[str, Run], model: CFACK, tokenizer: CaptionTokenizer
+def test_a_wrong_pixel_scale_is_refused_with_figure_and_limit(
+    sabotaged: Callable[..., Run], gate: ParityGate
 ) -> None:
-    def run(feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return runs["image_encoder"]({"pixels": feed["pixels"][..., ::-1].copy()})
+    run = sabotaged(IMAGE_ENCODER, lambda graph: scale_constant(graph, 255.0, 256 / 255))
 
-    with pytest.raises(ParityError, match="image_encoder"):
-        check_graph("image_encoder", run, model, tokenizer)
+    sentence = failures(gate, IMAGE_ENCODER, run)[0]
+
+    assert sentence.startswith("image_encoder, case 'batch 1', image_")
+    assert ", allowed is 2e-05 (lowest cosine" in sentence or ", allowed is 0.0001" in sentence
 
 
-@pytest.mark.parametrize("graph", ["text_encoder", "reranker"])
-def test_a_dropped_mask_is_refused(
-    graph: str, sabotaged: Callable[..., Run], model: CFACK, tokenizer: CaptionTokenizer
+def test_swapped_channels_are_refused(runs: dict[str, Run], gate: ParityGate) -> None:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        return runs[IMAGE_ENCODER]({"pixels": feed["pixels"][..., ::-1].copy()})
+
+    assert failures(gate, IMAGE_ENCODER, run)
+
+
+def test_a_missing_normalisation_is_refused_in_every_precision(
+    runs: dict[str, Run], gate: ParityGate
 ) -> None:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        outputs = runs[TEXT_ENCODER](feed)
+        return {**outputs, "text_embedding": outputs["text_embedding"] * np.float32(3)}
+
+    for precision in LIMITS:
+        assert any(
+            "text_embedding: differs" in fault for fault in failures(gate, TEXT_ENCODER, run, precision)
+        )
+
+
+@pytest.mark.parametrize("graph", [TEXT_ENCODER, RERANKER])
+def test_a_dropped_mask_is_refused(graph: str, sabotaged: Callable[..., Run], gate: ParityGate) -> None:
     run = sabotaged(graph, lambda proto: scale_constant(proto, -10000.0, 0.0))
 
-    with pytest.raises(ParityError, match=f"{graph}, case .* differs from PyTorch"):
-        check_graph(graph, run, model, tokenizer)
+    found = failures(gate, graph, run)
+
+    assert any("differs from PyTorch" in fault for fault in found)
+    assert any("from the same row run alone" in fault for fault in found)
+    assert any("what lies in padded slots changes it by" in fault for fault in found)
 
 
 def test_a_leak_from_padding_too_small_to_see_is_found_by_garbage(
-    runs: dict[str, Run], model: CFACK, tokenizer: CaptionTokenizer
+    runs: dict[str, Run], gate: ParityGate
 ) -> None:
-    def run(feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
         padded = np.abs(feed["text_tokens"]) * (1 - feed["attention_mask"][:, :, None])
-        leak = (1e-4 * padded.mean(axis=(1, 2))).astype(np.float32)
-        return {"match_logits": runs["reranker"](feed)["match_logits"] + leak[:, None]}
+        leak = (1e-7 * padded.mean(axis=(1, 2))).astype(np.float32)
+        return {"match_logits": runs[RERANKER](feed)["match_logits"] + leak[:, None]}
 
-    with pytest.raises(ParityError, match="reranker, case 'garbage in padded slots', match_logits"):
-        check_graph("reranker", run, model, tokenizer)
+    (sentence,) = failures(gate, RERANKER, run)
+
+    assert "'garbage in padded slots', match_logits: what lies in padded slots changes it by" in sentence
+    assert sentence.endswith("allowed is 1e-06")
 
 
-def test_rows_in_another_order_are_refused(
-    runs: dict[str, Run], model: CFACK, tokenizer: CaptionTokenizer
+@pytest.mark.parametrize("precision", LIMITS)
+def test_rows_in_another_order_are_refused_in_every_precision(
+    precision: str, runs: dict[str, Run], gate: ParityGate
 ) -> None:
-    def run(feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        outputs = runs["image_encoder"](feed)
-        return {name: values[::-1].copy() for name, values in outputs.items()}
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        return {name: values[::-1].copy() for name, values in runs[IMAGE_ENCODER](feed).items()}
 
-    with pytest.raises(ParityError, match="image_encoder, case 'batch 2'"):
-        check_graph("image_encoder", run, model, tokenizer)
+    found = failures(gate, IMAGE_ENCODER, run, precision)
+
+    assert any("case 'batch 2', image_embedding: row " in f and "run alone, allowed is" in f for f in found)
 
 
-def test_a_graph_that_cannot_run_another_batch_is_refused(
-    runs: dict[str, Run], model: CFACK, tokenizer: CaptionTokenizer
+@pytest.mark.parametrize("precision", LIMITS)
+def test_one_wrong_row_in_one_batch_size_is_refused_in_every_precision(
+    precision: str, runs: dict[str, Run], gate: ParityGate
 ) -> None:
-    def run(feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        outputs = {name: values.copy() for name, values in runs[IMAGE_ENCODER](feed).items()}
+        if len(feed["pixels"]) == 5:
+            outputs["image_embedding"][3] = outputs["image_embedding"][1]
+        return outputs
+
+    found = failures(gate, IMAGE_ENCODER, run, precision)
+
+    assert any("case 'batch 5, reversed', image_embedding: row 3 differs by" in fault for fault in found)
+
+
+@pytest.mark.parametrize("precision", LIMITS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(
+    precision: str, value: float, runs: dict[str, Run], gate: ParityGate
+) -> None:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        logits = runs[RERANKER](feed)["match_logits"].copy()
+        logits[-1, 0] = value
+        return {"match_logits": logits}
+
+    parity = gate.check_graph(RERANKER, run, LIMITS[precision])
+
+    assert "match_logits: holds what is no number" in parity.failures[0]
+    assert parity.to_json()["match_logits"]["error"] is None
+
+
+@pytest.mark.parametrize("precision", LIMITS)
+def test_constant_and_swapped_logits_are_refused(
+    precision: str, runs: dict[str, Run], gate: ParityGate
+) -> None:
+    def swapped(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        return {"match_logits": runs[RERANKER](feed)["match_logits"][:, ::-1].copy()}
+
+    def constant(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        return {"match_logits": np.zeros_like(runs[RERANKER](feed)["match_logits"])}
+
+    for run in (swapped, constant):
+        assert any(
+            "match_logits: differs from" in fault for fault in failures(gate, RERANKER, run, precision)
+        )
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-cpu"])
+def test_a_quantisation_scale_ten_times_too_small_is_refused(
+    precision: str, runs: dict[str, Run], gate: ParityGate
+) -> None:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        outputs = dict(runs[IMAGE_ENCODER](feed))
+        scale = np.abs(outputs["image_tokens"]).max() / 127 / 10
+        outputs["image_tokens"] = scale * np.clip(np.round(outputs["image_tokens"] / scale), -127, 127)
+        return {name: values.astype(np.float32) for name, values in outputs.items()}
+
+    found = failures(gate, IMAGE_ENCODER, run, precision)
+
+    assert any("image_tokens: differs from" in fault and "allowed is 0.3" in fault for fault in found)
+
+
+def test_a_graph_that_cannot_run_another_batch_is_refused(runs: dict[str, Run], gate: ParityGate) -> None:
+    def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
         if len(feed["pixels"]) != 2:
             raise BackendError("Got invalid dimensions")
-        return runs["image_encoder"](feed)
+        return runs[IMAGE_ENCODER](feed)
 
-    with pytest.raises(
-        ParityError, match=r"'batch 1', inputs .*\(1, 32, 16, 3\).*: cannot be run: Got invalid"
-    ):
-        check_graph("image_encoder", run, model, tokenizer)
-
-
-def test_images_come_in_three_batch_sizes_and_reach_both_ends_of_the_range(model: CFACK) -> None:
-    cases = list(image_cases(model.config))
-
-    assert [case.feed["pixels"].shape for case in cases] == [(b, 32, 16, 3) for b in (1, 2, 5)]
-    assert cases[-1].feed["pixels"].min() == 0
-    assert cases[-1].feed["pixels"].max() == 255
+    assert failures(gate, IMAGE_ENCODER, run)[0] == (
+        "image_encoder, case 'batch 1', inputs {'pixels': (1, 32, 16, 3)}: cannot be run: "
+        "Got invalid dimensions"
+    )
 
 
-def test_captions_are_ragged_and_come_in_the_shortest_and_longest_lengths(
-    model: CFACK, tokenizer: CaptionTokenizer
-) -> None:
-    cases = {case.name: case.feed for case in text_cases(model.config, tokenizer)}
+def test_another_shape_or_type_is_refused(runs: dict[str, Run], gate: ParityGate) -> None:
+    def wide(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        outputs = runs[IMAGE_ENCODER](feed)
+        return {**outputs, "image_embedding": outputs["image_embedding"].astype(np.float64)}
 
-    assert {feed["input_ids"].shape for feed in cases.values()} >= {(1, 3), (2, 7), (5, 12)}
-    ragged = cases["batch 5, length 12"]
-    assert ragged["attention_mask"].sum(axis=1).tolist() == [12, 3, 5, 12, 4]
-    assert ragged["input_ids"][1].tolist()[3:] == [tokenizer.pad_id] * 9
-    assert ragged["input_ids"][1][[0, 2]].tolist() == [tokenizer.cls_id, tokenizer.sep_id]
-    for feed in cases.values():
-        assert feed["input_ids"].max() < model.config.text.vocab_size
+    def short(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        return {name: values[:1] for name, values in runs[IMAGE_ENCODER](feed).items()}
 
-
-def test_garbage_lies_in_padded_slots_only(model: CFACK, tokenizer: CaptionTokenizer) -> None:
-    case = next(c for c in text_cases(model.config, tokenizer) if "garbage" in c.name)
-    padding = case.clean["attention_mask"] == 0
-
-    assert (case.feed["input_ids"][padding] != case.clean["input_ids"][padding]).any()
-    assert (case.feed["input_ids"][~padding] == case.clean["input_ids"][~padding]).all()
-    assert case.counts is not None
-    assert (case.counts == ~padding).all()
-
-
-def test_pairs_put_one_beside_many_on_either_side(model: CFACK, rng: np.random.Generator) -> None:
-    mask = np.ones((5, 12), np.int64)
-    mask[1, 3:] = 0
-    cases = list(pair_cases(np.ones((5, 12, 24), np.float32), mask, np.ones((5, 9, 32), np.float32)))
-
-    batches = {case.name: (len(case.feed["text_tokens"]), len(case.feed["image_tokens"])) for case in cases}
-    assert batches["one image, five texts"] == (5, 1)
-    assert batches["one text, five images"] == (1, 5)
-    dirty = cases[-1].feed["text_tokens"]
-    assert np.abs(dirty[1, 3:]).max() > 100.0
-    assert (dirty[mask == 1] == 1.0).all()
-
-
-def test_the_reference_uses_the_names_of_the_contract(model: CFACK) -> None:
-    *_, case = image_cases(model.config)
-
-    outputs = reference("image_encoder", model, case.feed)
-
-    assert {name: values.shape for name, values in outputs.items()} == {
-        "image_embedding": (5, 16),
-        "image_tokens": (5, 9, 32),
-    }
+    assert (
+        "image_embedding: is float64 (1, 16), expected float32 (1, 16)"
+        in failures(gate, IMAGE_ENCODER, wide)[0]
+    )
+    assert (
+        "case 'batch 2', image_embedding: is float32 (1, 16), expected float32 (2, 16)"
+        in failures(gate, IMAGE_ENCODER, short)[0]
+    )

@@ -1,0 +1,64 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cfack_export.engines import EngineOptions
+from cfack_export.parity import SampleSize
+from cfack_export.stages import default_cache
+from cfack_runtime.errors import UsageError
+
+FP32, INT8_CPU = "fp32", "int8-cpu"
+PRECISIONS = (FP32, INT8_CPU)
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """Engines of one library, built from every precision that passes and that the library can build."""
+
+    builder: str
+    """"tensorrt" or "tensorrt-rtx"."""
+    targets: tuple[str, ...] = ()
+    """TensorRT-RTX: compute capabilities such as "8.9"; none: its own portable target."""
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `export_bundle` makes beside the FP32 graphs, and what it measures with."""
+
+    precisions: Sequence[str] = (FP32,)
+    """FP32 is always made: everything else comes from it."""
+    data: Path | None = None
+    """A prepared data set, whose split retrieval is measured on. INT8 needs it."""
+    split: str | None = None
+    """Split that retrieval is measured on; None: "val" where there is one, else "test"."""
+    sample: SampleSize | None = None
+    """How much of the split; None: as much as a CPU measures in minutes."""
+    max_drop: float | None = None
+    """Points of R@1 that a quantised precision may lose; None: as `docs/parity.md` says."""
+    rewrites: bool = True
+    """Whether to add the re-ranker's two rewrites, which share its weights but not their bytes."""
+    engines: Sequence[EngineRequest] = ()
+    keep_going: bool = False
+    """Write the precisions that passed, and mark those that did not, which the runtime then refuses."""
+    cache: Path | None = field(default_factory=default_cache)
+    """Folder of finished stages; None: nothing is kept."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.precisions if name not in PRECISIONS]
+        if unknown:
+            raise UsageError(f"precision {unknown[0][:80]!r} is unknown, expected {', '.join(PRECISIONS)}")
+        if INT8_CPU in self.precisions and self.data is None:
+            raise UsageError(
+                f"{INT8_CPU} must be shown not to lose images: name a prepared data set with --data "
+                "(`cfack data prepare` writes one)"
+            )
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The precisions, FP32 first, each once."""
+        return tuple(name for name in PRECISIONS if name == FP32 or name in self.precisions)

@@ -1,0 +1,110 @@
+"""Galleries of one precision asked by queries of another: what may be re-exported without re-indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cfack_export.parity.features import (
+    Features,
+    Ranking,
+    dual_ranking,
+    match_candidates,
+    reranked_ranking,
+)
+from cfack_export.parity.feeds import Run
+from cfack_export.parity.limits import FP32, Limits
+from cfack_export.parity.reference import Reference
+from cfack_export.parity.report import PrecisionReport
+from cfack_export.parity.sample import SplitSample
+from cfack_export.parity.stage import Identities, StageReport, compare_stage
+from cfack_export.parity.verdict import DUAL, RERANKED, stage_failures
+
+
+def cross_matrix(
+    reference: Reference,
+    reports: Sequence[PrecisionReport],
+    rerankers: Mapping[str, Run] | None = None,
+) -> dict[str, dict[str, Any]] | None:
+    """Rank every precision's gallery by every other precision's queries.
+
+    Cells with FP32 on one side are re-ranked too, by the queries' precision with the gallery's image tokens.
+
+    Args:
+        reference: of the reports.
+        reports: one per precision; those that could not be measured on a split are left out.
+        rerankers: precision -> a graph that takes one text with many images; None: nothing is re-ranked.
+
+    Returns:
+        Precision of the gallery -> precision of the queries -> figures, in which `compatible` says whether
+        the limits of the coarser of both hold; None if fewer than two precisions were measured on a split.
+    """
+    sample = reference.inputs.sample
+    measured = {report.precision: report for report in reports if report.features is not None}
+    if sample is None or len(measured) < 2:
+        return None
+    cells = _Cells(reference, sample, measured, rerankers or {})
+    return {
+        gallery: {queries: cells.cell(gallery, queries) for queries in measured if queries != gallery}
+        for gallery in measured
+    }
+
+
+class _Cells:
+    def __init__(
+        self,
+        reference: Reference,
+        sample: SplitSample,
+        reports: Mapping[str, PrecisionReport],
+        rerankers: Mapping[str, Run],
+    ) -> None:
+        self._sample, self._reports, self._rerankers = sample, reports, rerankers
+        self._dual, self._reranked = reference.rankings()
+
+    def cell(self, gallery: str, queries: str) -> dict[str, Any]:
+        limits = _coarser(self._reports[gallery].limits, self._reports[queries].limits)
+        images, texts = self._features(gallery), self._features(queries)
+        dual = dual_ranking(texts.text_embeddings, images.image_embeddings)
+        stages = {DUAL: self._compare(self._dual, dual)}
+        if self._reranked is not None and queries in self._rerankers and FP32 in (gallery, queries):
+            match = match_candidates(
+                self._rerankers[queries],
+                images.image_tokens,
+                texts.text_tokens,
+                self._sample.attention_mask,
+                dual.order[: self._sample.reranked_queries, : self._sample.candidates],
+            )
+            stages[RERANKED] = self._compare(self._reranked, reranked_ranking(dual, match))
+        failures = [f for name, stage in stages.items() for f in stage_failures(name, stage, limits)]
+        return {
+            "compatible": not failures,
+            "failures": failures,
+            **{name: _figures(stage) for name, stage in stages.items()},
+        }
+
+    def _features(self, precision: str) -> Features:
+        features = self._reports[precision].features
+        assert features is not None
+        return features
+
+    def _compare(self, reference: Ranking, got: Ranking) -> StageReport:
+        identities = Identities(
+            self._sample.query_identities[: len(got.order)], self._sample.image_identities
+        )
+        return compare_stage(reference, got, identities)
+
+
+def _coarser(a: Limits, b: Limits) -> Limits:
+    return a if a.split_cosine <= b.split_cosine else b
+
+
+def _figures(stage: StageReport) -> dict[str, float | int]:
+    return {
+        "r1": stage.metrics.r1,
+        "r1_change": stage.changes["r1"].points,
+        "map": stage.metrics.mean_ap,
+        "map_change": stage.changes["mean_ap"].points,
+        "top1_flips": len(stage.flips.queries),
+        "top10_overlap": float(stage.overlaps[10].mean()),
+        "kendall_tau": float(stage.tau.mean()),
+    }
