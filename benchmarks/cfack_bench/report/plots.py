@@ -1,0 +1,180 @@
+"""Plots as PNG, drawn by matplotlib without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cfack_bench.cases import IMAGES, QUERY
+from cfack_bench.report.view import curve, label
+from cfack_bench.results import Results, Row
+from cfack_bench.staged import STAGES
+from cfack_bench.statistics import figures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SIZE = (7.2, 4.3)
+_DPI = 110
+# Okabe and Ito's colours, which people of every colour vision tell apart.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+_MARKERS = "osD^vPX*"
+
+
+def draw_plots(results: Results) -> dict[str, bytes]:
+    """Draw what the results hold: file name -> PNG.
+
+    Plots whose data were not measured are left out.
+    """
+    drawn = {}
+    plots: dict[str, Callable[[Results, Figure], bool]] = {
+        "latency-candidates.png": _latency_against_candidates,
+        "throughput-accuracy.png": _throughput_against_accuracy,
+        "latency-batch.png": _latency_against_batch,
+        "stages.png": _stages,
+    }
+    for name, draw in plots.items():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        if draw(results, figure):
+            data = io.BytesIO()
+            figure.savefig(data, format="png")
+            drawn[name] = data.getvalue()
+    return drawn
+
+
+def _latency_against_batch(results: Results, figure: Figure) -> bool:
+    rows = [row for row in results.rows if row.case.measure == IMAGES]
+    if len({row.case.parameters["batch"] for row in rows}) < 2:
+        return False
+    axes = figure.add_subplot()
+    _lines(results, axes, rows, "batch")
+    axes.set(xscale="log", yscale="log", xlabel="images in a batch", ylabel="median of a call, ms")
+    ticks = sorted({row.case.parameters["batch"] for row in rows})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.minorticks_off()
+    _finish(axes, "Image encoding: latency against batch")
+    return True
+
+
+def _latency_against_candidates(results: Results, figure: Figure) -> bool:
+    rows = [row for row in results.rows if row.case.measure == QUERY and row.case.parameters["clients"] == 1]
+    if len({row.case.parameters["candidates"] for row in rows}) < 2:
+        return False
+    axes = figure.add_subplot()
+    _lines(results, axes, rows, "candidates")
+    axes.set(xlabel="candidates re-ranked", ylabel="median of a query, ms")
+    axes.set_ylim(bottom=0)
+    if results.accuracy:
+        right = axes.twinx()
+        for index, account in enumerate(results.candidates):
+            points = curve(results, account["id"])
+            right.plot(
+                [point["candidates"] for point in points],
+                [point["r1"] for point in points],
+                linestyle=":",
+                marker=_MARKERS[index % len(_MARKERS)],
+                markersize=4,
+                color=_color(index),
+            )
+        right.set_ylabel("R@1, percent (dotted)")
+        right.spines["top"].set_visible(False)
+        right.set_ylim(0, 100)
+        title = "A query: latency (solid) and R@1 (dotted)"
+    else:
+        title = "A query: latency against candidates (R@1 was not measured: give --data)"
+    _finish(axes, title)
+    return True
+
+
+def _throughput_against_accuracy(results: Results, figure: Figure) -> bool:
+    axes = figure.add_subplot()
+    found = False
+    for index, account in enumerate(results.candidates):
+        points = {point["candidates"]: point["r1"] for point in curve(results, account["id"])}
+        rows = [
+            row
+            for row in results.rows
+            if row.candidate == account["id"]
+            and row.case.measure == QUERY
+            and row.case.parameters["clients"] == 1
+            and row.case.parameters["candidates"] in points
+        ]
+        if not rows:
+            continue
+        found = True
+        places = [(points[row.case.parameters["candidates"]], row.throughput) for row in rows]
+        axes.plot(*zip(*places, strict=True), **_style(index), label=label(account))
+        for (accuracy, rate), row in zip(places, rows, strict=True):
+            text = f"{row.case.parameters['candidates']:g}"
+            axes.annotate(text, (accuracy, rate), textcoords="offset points", xytext=(5, 5), fontsize=8)
+    axes.set(xlabel="R@1, percent", ylabel="queries a second, one client", yscale="log")
+    _finish(axes, "Throughput against accuracy; numbers are candidates re-ranked")
+    return found
+
+
+def _stages(results: Results, figure: Figure) -> bool:
+    rows = [row for row in results.rows if row.case.measure == QUERY and row.stages]
+    if not rows:
+        return False
+    rows.sort(key=lambda row: (row.case.parameters["candidates"], row.candidate), reverse=True)
+    figure.set_size_inches(_SIZE[0], max(2.6, 0.32 * len(rows) + 1.4))
+    axes = figure.add_subplot()
+    names = [
+        f"{label(results.candidate(row.candidate))}, K={row.case.parameters['candidates']:g}" for row in rows
+    ]
+    shares = [[figures(row.stages[stage]).p50 for stage in STAGES] for row in rows]
+    left = [0.0] * len(rows)
+    for index, stage in enumerate(STAGES):
+        widths = [100 * values[index] / sum(values) for values in shares]
+        axes.barh(names, widths, left=left, color=_color(index), label=stage)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set(xlabel="share of the stages' medians, percent", xlim=(0, 100))
+    _finish(axes, "Where the time of a query goes", columns=len(STAGES))
+    return True
+
+
+def _lines(results: Results, axes: Axes, rows: Sequence[Row], parameter: str) -> None:
+    """One line a candidate, with the 95 % interval of each median."""
+    for index, account in enumerate(results.candidates):
+        mine = sorted(
+            (row for row in rows if row.candidate == account["id"]),
+            key=lambda row: row.case.parameters[parameter],
+        )
+        if mine:
+            at = [row.case.parameters[parameter] for row in mine]
+            middle = [row.figures.p50 for row in mine]
+            below = [row.figures.p50 - row.figures.low for row in mine]
+            above = [row.figures.high - row.figures.p50 for row in mine]
+            style = _style(index)
+            axes.errorbar(at, middle, yerr=[below, above], capsize=3, **style, label=label(account))
+
+
+def _style(index: int) -> dict[str, Any]:
+    return {
+        "color": _color(index),
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "markersize": 5,
+        "linewidth": 1.6,
+    }
+
+
+def _color(index: int) -> str:
+    return _COLORS[index % len(_COLORS)]
+
+
+def _finish(axes: Axes, title: str, columns: int = 1) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if columns > 1:
+        axes.figure.legend(frameon=False, fontsize=8, ncols=columns, loc="outside lower center")
+    elif axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cfack_bench.accuracy import measure_accuracy
+from cfack_bench.candidates import Candidate
+from cfack_bench.engines import open_engine
+from cfack_bench.workload import Question, Workload
+from cfack_runtime.manifest import Geometry
+
+Save = Callable[[Path, list[str]], None]
+
+
+def test_recall_is_measured_at_every_depth(
+    toy_bundle: Path, toy_geometry: Geometry, tmp_path: Path, save_bands: Save
+) -> None:
+    # For "red" the dual encoder prefers red-top; the re-ranker, which sees the bottom, prefers red-bottom.
+    bands = {"top": ["red", "red", "blue"], "bottom": ["blue", "blue", "red"], "green": ["green"]}
+    for name, colors in bands.items():
+        save_bands(tmp_path / f"{name}.png", colors)
+    workload = Workload(
+        bundle=toy_bundle,
+        checkpoint=None,
+        gallery=None,
+        captions=(),
+        k=1,
+        seed=0,
+        images=tuple(tmp_path / f"{name}.png" for name in bands),
+        identities=(1, 2, 3),
+        questions=(Question("a person in red", 2), Question("a green coat", 3)),
+    )
+    for backend in ("onnxruntime", "plain-onnxruntime"):
+        engine = open_engine(Candidate(backend, "fp32", "cpu", 1), workload)
+
+        curve = measure_accuracy(engine, workload, toy_geometry, (0, 2, 50), None)
+
+        engine.close()
+        assert (curve.images, curve.questions) == (3, 2)
+        assert [(point["candidates"], point["r1"]) for point in curve.points] == [
+            (0, 50.0),
+            (2, 100.0),
+            (3, 100.0),
+        ]
+
+
+@pytest.mark.slow
+def test_pytorch_and_its_bundle_give_the_same_accuracy_and_stand_in_one_table(trained_tiny: Path) -> None:
+    from cfack_bench.lineup import Wanted
+    from cfack_bench.run import BenchOptions, run_bench
+    from cfack_bench.suite import suite_from
+
+    checkpoint = next(path.parent for path in sorted(trained_tiny.rglob("best/model.safetensors")))
+    suite = suite_from(
+        {
+            "rounds": 1,
+            "visit_seconds": 0.1,
+            "query": {"candidates": [8], "gallery": 32},
+            "accuracy": {"captions": 20},
+        }
+    )
+    backends = ("onnxruntime", "pytorch", "torch-autocast")
+    wanted = Wanted(backends=backends, threads=1, checkpoint=checkpoint, has_data=True)
+
+    results = run_bench(
+        BenchOptions(trained_tiny / "person.cfack", suite, "s", wanted, data=trained_tiny / "data")
+    )
+
+    assert {row.candidate for row in results.rows} == {
+        "onnxruntime/fp32",
+        "pytorch/fp32",
+        "torch-autocast/autocast",
+    }
+    assert {entry["candidate"] for entry in results.accuracy} == {
+        "onnxruntime/fp32",
+        "torch-autocast/autocast",
+    }

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from cfack_bench.open_loop import poisson_arrivals, run_open_loop
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+def test_latency_counts_from_the_due_time_and_a_pause_delays_those_behind_it() -> None:
+    clock = FakeClock()
+    work = iter([5.0, 1.0, 1.0, 1.0])
+
+    loop = run_open_loop(np.array([1.0, 2.0, 3.0, 20.0]), lambda _: clock.sleep(next(work)), clock)
+
+    # Due at 1, 2, 3 and 20; answered at 6, 7, 8 and 21.
+    assert loop.latency == pytest.approx((5.0, 5.0, 5.0, 1.0))
+    assert loop.waiting == pytest.approx((0.0, 4.0, 4.0, 0.0))
+    assert loop.wall == pytest.approx(21.0)
+
+
+def test_arrivals_have_the_rate_asked_for_and_repeat_with_the_seed() -> None:
+    due = poisson_arrivals(50.0, 4000, (0, 1))
+
+    assert due[-1] / 4000 == pytest.approx(1 / 50, rel=0.06)
+    # The gaps of a Poisson process are as long as their standard deviation.
+    assert np.diff(due).std() == pytest.approx(1 / 50, rel=0.08)
+    np.testing.assert_array_equal(due, poisson_arrivals(50.0, 4000, (0, 1)))
+    assert (due != poisson_arrivals(50.0, 4000, (0, 2))).all()

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from cfack_bench.lineup import Wanted
+from cfack_bench.report.csv_file import csv_text
+from cfack_bench.report.html import html_page
+from cfack_bench.report.markdown import markdown
+from cfack_bench.report.plots import draw_plots
+from cfack_bench.report.readme import block_names, export_table, table_text, with_table
+from cfack_bench.report.terminal import print_results
+from cfack_bench.results import Results, load_results
+from cfack_bench.run import BenchOptions, run_bench
+from cfack_bench.suite import suite_from
+from cfack_runtime.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def mixed_results(mixed_bundle: Path) -> Results:
+    suite = suite_from(
+        {
+            "rounds": 2,
+            "visit_seconds": 0.02,
+            "image_encoding": {"batch": [1, 2]},
+            "query": {"candidates": [0, 4], "gallery": 8},
+        }
+    )
+    return run_bench(BenchOptions(mixed_bundle, suite, "mixed", Wanted(backends=("onnxruntime",), threads=1)))
+
+
+def printed(results: Results) -> str:
+    console = Console(width=80, file=io.StringIO(), highlight=False)
+    print_results(results, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_everything_in_80_columns_without_cutting(toy_results: Results) -> None:
+    text = printed(toy_results)
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for title in ("Summary", "Whole query, open loop", "Stages of a query", "Image encoding", "Cold start"):
+        assert title in text
+    assert "Machine: " in text
+
+
+def test_accuracy_stands_beside_every_speed_and_a_failed_gate_has_none(mixed_results: Results) -> None:
+    lines = [
+        line for line in printed(mixed_results).splitlines() if re.match(r"ORT int8 +(no speed|-)", line)
+    ]
+
+    assert len(lines) >= 2
+    for line in lines:
+        assert line.rstrip().endswith("gate failed")
+        # No figure stands in it but the size of the model in the summary.
+        assert len(re.findall(r"(?<!int)\b[\d.]+\b", line.replace("int8", ""))) <= 1
+    text = printed(mixed_results)
+    assert re.search(r"ORT int8-cpu +0 .*R@1 40.5", text)
+    assert re.search(r"ORT int8-cpu +4 .*R@1 44.2", text)
+    assert re.search(r"ORT fp32 +0 .*err 1e-06", text)
+
+
+def test_csv_holds_every_row_and_an_empty_one_for_a_failed_gate(mixed_results: Results) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(mixed_results))))
+
+    assert len(rows) == len(mixed_results.rows) + 1
+    (refused,) = [row for row in rows if row["precision"] == "int8"]
+    assert (refused["status"], refused["p50"], refused["parity_passed"]) == ("refused", "", "False")
+    measured = [row for row in rows if row["status"] == "measured"]
+    assert all(float(row["p50"]) > 0 and row["unit"] for row in measured)
+
+
+def test_markdown_tables_are_whole(mixed_results: Results) -> None:
+    text = markdown(mixed_results)
+
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    assert "## No speed" in text
+    assert "## Conditions" in text
+
+
+def test_plots_are_images_and_the_page_needs_nothing_else(toy_results: Results) -> None:
+    plots = draw_plots(toy_results)
+
+    assert set(plots) == {"latency-candidates.png", "latency-batch.png", "stages.png"}
+    for data in plots.values():
+        image = Image.open(io.BytesIO(data))
+        assert image.width > 500
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+    page = html_page(toy_results, plots)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert page.count("data:image/png") == 3
+    found = re.search(r'id="results">(.*?)</script>', page, re.DOTALL)
+    assert found
+    assert json.loads(found[1]) == json.loads(json.dumps(toy_results.to_json()))
+
+
+def test_throughput_against_accuracy_is_drawn_where_accuracy_was_measured(toy_results: Results) -> None:
+    points = [{"candidates": 0, "r1": 30.0}, {"candidates": 4, "r1": 35.0}]
+    measured = Results(
+        **{**vars(toy_results), "accuracy": [{"candidate": "onnxruntime/fp32", "points": points}]}
+    )
+
+    assert "throughput-accuracy.png" in draw_plots(measured)
+
+
+def test_a_documents_table_is_written_between_its_markers(toy_results: Results, tmp_path: Path) -> None:
+    document = tmp_path / "README.md"
+    document.write_text("before\n<!-- cfack-bench toy -->\nstale\n<!-- /cfack-bench -->\nafter\n")
+
+    export_table(tmp_path / "README", toy_results)
+    once = document.read_text()
+    export_table(document, toy_results)
+
+    assert once == document.read_text()
+    assert once.startswith("before\n")
+    assert once.endswith("after\n")
+    assert "stale" not in once
+    assert "| ORT fp32 |" in once
+
+
+def test_a_document_without_markers_is_left_alone(toy_results: Results) -> None:
+    with pytest.raises(UsageError, match="holds no markers for 'toy'"):
+        with_table("nothing here", toy_results)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/bench.md"])
+def test_committed_tables_are_those_of_the_committed_results(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    names = block_names(text)
+
+    assert names or document == "README.md"
+    for name in names:
+        results = load_results(ROOT / "benchmarks" / "results" / f"{name}.json")
+        assert table_text(results) in text, (
+            f"run: cfack bench report benchmarks/results/{name}.json --export-table"
+        )
+
+
+def test_the_command_writes_every_form_of_report(
+    toy_bundle: Path, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    suite = tmp_path / "tiny.toml"
+    suite.write_text("rounds = 2\nvisit_seconds = 0.02\n[query]\ncandidates = [0, 2]\ngallery = 4\n")
+    out = tmp_path / "out"
+
+    done = command(toy_bundle, "--suite", suite, "--threads", "1", "--no-baselines", "--out", out)
+
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in out.iterdir()} == {
+        *("results.json", "results.md", "results.csv", "report.html"),
+        *("latency-candidates.png", "stages.png"),
+    }
+    kept = load_results(out / "results.json")
+    assert kept.header["command"] == "cfack bench BUNDLE --suite tiny.toml --no-baselines --threads 1"
+    again = command("report", out / "results.json", "--no-plots")
+    assert again.exit_code == 0
+    assert "Stages of a query" in again.output
+
+
+def test_help_shows_the_options_and_the_other_commands(command: Callable[..., Any]) -> None:
+    text = command("--help").output
+
+    for word in ("--suite", "--budget", "--export-table", "compare", "report"):
+        assert word in text

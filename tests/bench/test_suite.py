@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from cfack_bench.cases import expand
+from cfack_bench.suite import load_suite, suite_from, suite_names
+from cfack_runtime.errors import ConfigError
+from cfack_runtime.manifest import Geometry
+
+
+def test_the_shipped_suites_are_found_by_name_and_read() -> None:
+    assert {"quick", "full"} <= set(suite_names())
+    assert load_suite("full").rounds > 1
+
+
+def test_a_suite_of_ones_own_is_read_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("rounds = 2\n[image_encoding]\nbatch = [3]\n")
+
+    suite = load_suite(path)
+
+    assert (suite.rounds, suite.query) == (2, None)
+    assert suite.image_encoding is not None
+    assert suite.image_encoding.batch == (3,)
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        suite_from({"round": 1, "visit_seconds": "long", "query": {"candidates": [-1], "image": 3}})
+
+    message = str(caught.value)
+    assert "unknown key round;" in message
+    assert "visit_seconds: expected a number from 0 on, got 'long'" in message
+    assert "query.candidates: expected a list of numbers from 0 on" in message
+
+
+def test_an_unknown_suite_names_the_known_ones() -> None:
+    with pytest.raises(
+        ConfigError, match=r"no suite 'quik': expected a TOML file or one of full, large-cpu, quick"
+    ):
+        load_suite("quik")
+
+
+def test_text_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text("rounds = = 2")
+
+    with pytest.raises(ConfigError, match=r"bad\.toml: not valid TOML"):
+        load_suite(path)
+
+
+def test_texts_are_no_longer_than_the_model_reads(toy_geometry: Geometry) -> None:
+    suite = suite_from({"text_encoding": {"tokens": [5, 24, 40]}})
+
+    assert [case.parameters["tokens"] for case in expand(suite, toy_geometry)] == [5, 10]
