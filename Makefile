@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+C_BUILD := build/c
+FIND_ONNXRUNTIME := import onnxruntime, pathlib; print(next(pathlib.Path(onnxruntime.__file__).parent.glob('capi/libonnxruntime.so*')))
 
-.PHONY: quickstart test test-long check format clean
+.PHONY: quickstart test test-long c check format clean
 
 # Render a small data set, train, evaluate, export, index and search; results under quickstart/.
 quickstart: $(VENV)/installed-export
@@ -12,11 +14,20 @@ quickstart: $(VENV)/installed-export
 
 # The whole suite but its long forms.
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -m "not slow and not gpu and not tensorrt"
+	$(BIN)/pytest -m "not slow and not gpu and not tensorrt and not c"
 
 # The long forms too.
 test-long: $(VENV)/installed-dev
-	$(BIN)/pytest -m "not gpu and not tensorrt"
+	$(BIN)/pytest -m "not gpu and not tensorrt and not c"
+
+# libcfack, the runtime for programs without Python, and its tests. Needs CMake, a C++ compiler and, by Debian's names,
+# nlohmann-json3-dev libjpeg62-turbo-dev libpng-dev libutf8proc-dev pkg-config.
+c: $(VENV)/installed-dev
+	sh runtime/c/tools/fetch_onnxruntime_headers.sh $(C_BUILD)/onnxruntime
+	cmake -S runtime/c -B $(C_BUILD) -DONNXRuntime_ROOT=$(abspath $(C_BUILD))/onnxruntime
+	cmake --build $(C_BUILD) --parallel 2
+	CFACK_ONNXRUNTIME=$$($(BIN)/python -c "$(FIND_ONNXRUNTIME)") ctest --test-dir $(C_BUILD) --output-on-failure
+	CFACK_C_BUILD=$(abspath $(C_BUILD)) $(BIN)/pytest -m c tests/c
 
 # Lint, types and import rules.
 check: $(VENV)/installed-dev
@@ -30,7 +41,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) quickstart .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build quickstart .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \

@@ -1,0 +1,269 @@
+// Entry points: gallery, writer, index, search.
+
+#include "error.h"
+#include "handles.h"
+#include "indexing.h"
+#include "json.h"
+#include "structs.h"
+
+using cfack::Error;
+using cfack::guarded;
+using cfack::require_given;
+
+namespace {
+
+void require_place(const cfack_gallery* gallery, uint64_t place) {
+  if (place >= gallery->gallery->size()) {
+    throw Error(CFACK_ERROR_NOT_FOUND, gallery->gallery->path() + ": has no image " + std::to_string(place) +
+                                           ", only " + std::to_string(gallery->gallery->size()));
+  }
+}
+
+void require_flag(const char* name, int32_t value) {
+  if (value != 0 && value != 1) {
+    throw Error(CFACK_ERROR_INVALID, std::string(name) + " is " + std::to_string(value) + ", expected 0 or 1");
+  }
+}
+
+cfack::ImageRecord read_record(const cfack_gallery_image* given, size_t index) {
+  const std::string where = "records[" + std::to_string(index) + "]";
+  require_given(given, where.c_str());
+  const cfack_gallery_image defaults = CFACK_GALLERY_IMAGE_INIT;
+  const cfack_gallery_image record = cfack::read_options(given, defaults, "cfack_gallery_image");
+  require_given(record.path, (where + ".path").c_str());
+  cfack::ImageRecord found;
+  found.path = record.path;
+  found.size = record.file_size;
+  found.mtime_ns = record.mtime_ns;
+  const std::string metadata = record.metadata_json == nullptr ? "{}" : record.metadata_json;
+  const std::string source = where + ".metadata_json";
+  const cfack::Json json = cfack::parse_object(metadata, source, CFACK_ERROR_INVALID);
+  found.metadata = cfack::flat_object(cfack::Fields(json, source, CFACK_ERROR_INVALID), CFACK_ERROR_INVALID);
+  return found;
+}
+
+}  // namespace
+
+int cfack_gallery_open(cfack_gallery** out, const char* path) {
+  return guarded([&] {
+    require_given(out, "out");
+    *out = nullptr;
+    require_given(path, "path");
+    auto handle = std::make_unique<cfack_gallery>();
+    handle->gallery = cfack::Gallery::open(path);
+    *out = handle.release();
+  });
+}
+
+int cfack_gallery_get_info(cfack_gallery_info* out, const cfack_gallery* gallery) {
+  return guarded([&] {
+    require_given(out, "out");
+    require_given(gallery, "gallery");
+    const cfack::Gallery& g = *gallery->gallery;
+    const cfack::Identity& id = g.identity();
+    const cfack_gallery_info info = {sizeof info,       g.path().c_str(), id.embedding_space.c_str(),
+                                     id.bundle.c_str(), id.root.c_str(),  g.size(),
+                                     id.embed_dim,      id.token_count,   id.token_width,
+                                     0};
+    cfack::write_struct(out, info, "cfack_gallery_info");
+  });
+}
+
+int cfack_gallery_get_image(cfack_gallery_image* out, const cfack_gallery* gallery, uint64_t place) {
+  return guarded([&] {
+    require_given(out, "out");
+    require_given(gallery, "gallery");
+    require_place(gallery, place);
+    const cfack::ImageRecord& image = gallery->gallery->image(place);
+    const cfack_gallery_image found = {sizeof found, image.path.c_str(), image.metadata.c_str(), image.size,
+                                       image.mtime_ns};
+    cfack::write_struct(out, found, "cfack_gallery_image");
+  });
+}
+
+int cfack_gallery_find(uint64_t* out, const cfack_gallery* gallery, const char* path) {
+  return guarded([&] {
+    require_given(out, "out");
+    require_given(gallery, "gallery");
+    require_given(path, "path");
+    const size_t place = gallery->gallery->find(path);
+    if (place == gallery->gallery->size()) {
+      throw Error(CFACK_ERROR_NOT_FOUND, gallery->gallery->path() + ": has no image " + cfack::in_quotes(path));
+    }
+    *out = place;
+  });
+}
+
+int cfack_gallery_get_embedding(float* out, const cfack_gallery* gallery, uint64_t place) {
+  return guarded([&] {
+    require_given(out, "out");
+    require_given(gallery, "gallery");
+    require_place(gallery, place);
+    const size_t dim = gallery->gallery->identity().embed_dim;
+    std::copy_n(gallery->gallery->embeddings() + place * dim, dim, out);
+  });
+}
+
+void cfack_gallery_free(cfack_gallery* gallery) { delete gallery; }
+
+int cfack_writer_options_init(cfack_writer_options* options) {
+  return guarded([&] {
+    require_given(options, "options");
+    *options = CFACK_WRITER_OPTIONS_INIT;
+  });
+}
+
+int cfack_writer_open(cfack_writer** out, const char* path, const cfack_bundle* bundle,
+                      const cfack_writer_options* given) {
+  return guarded([&] {
+    require_given(out, "out");
+    *out = nullptr;
+    require_given(path, "path");
+    require_given(bundle, "bundle");
+    const cfack_writer_options defaults = CFACK_WRITER_OPTIONS_INIT;
+    const cfack_writer_options options = cfack::read_options(given, defaults, "cfack_writer_options");
+    require_flag("tokens", options.tokens);
+    auto handle = std::make_unique<cfack_writer>();
+    handle->writer = std::make_unique<cfack::GalleryWriter>(
+        path, *bundle->bundle, options.root == nullptr ? path : options.root, options.tokens != 0);
+    *out = handle.release();
+  });
+}
+
+int cfack_writer_add(cfack_writer* writer, const cfack_images* images, const cfack_gallery_image* const* records) {
+  return guarded([&] {
+    require_given(writer, "writer");
+    require_given(images, "images");
+    if (images->count == 0) return;
+    require_given(records, "records");
+    const cfack::Geometry& g = writer->writer->bundle().geometry();
+    if (images->height != g.image_height || images->width != g.image_width) {
+      throw Error(CFACK_ERROR_INVALID, "the images are of another size than the bundle takes");
+    }
+    std::vector<cfack::ImageRecord> read;
+    for (size_t i = 0; i < images->count; ++i) read.push_back(read_record(records[i], i));
+    writer->writer->add(images->pixels.data(), read);
+  });
+}
+
+int cfack_writer_remove(cfack_writer* writer, const char* const* paths, size_t count) {
+  return guarded([&] {
+    require_given(writer, "writer");
+    if (count != 0) require_given(paths, "paths");
+    std::vector<std::string> read;
+    for (size_t i = 0; i < count; ++i) {
+      require_given(paths[i], "a path");
+      read.emplace_back(paths[i]);
+    }
+    writer->writer->remove(read);
+  });
+}
+
+int cfack_writer_commit(cfack_writer* writer) {
+  return guarded([&] {
+    require_given(writer, "writer");
+    writer->writer->commit();
+  });
+}
+
+int cfack_writer_close(cfack_writer* writer) {
+  const std::unique_ptr<cfack_writer> owned(writer);
+  return guarded([&] {
+    require_given(writer, "writer");
+    writer->writer->commit();
+    writer->writer->remove_unused();
+  });
+}
+
+void cfack_writer_free(cfack_writer* writer) {
+  if (writer != nullptr) writer->writer->remove_unused();
+  delete writer;
+}
+
+int cfack_index_options_init(cfack_index_options* options) {
+  return guarded([&] {
+    require_given(options, "options");
+    *options = CFACK_INDEX_OPTIONS_INIT;
+  });
+}
+
+int cfack_index_folder(cfack_index_report* report, const cfack_bundle* bundle, const char* folder,
+                       const char* gallery, const cfack_index_options* given) {
+  return guarded([&] {
+    require_given(bundle, "bundle");
+    require_given(folder, "folder");
+    require_given(gallery, "gallery");
+    const cfack_index_options defaults = CFACK_INDEX_OPTIONS_INIT;
+    const cfack_index_options options = cfack::read_options(given, defaults, "cfack_index_options");
+    require_flag("tokens", options.tokens);
+    if (report != nullptr) cfack::require_size(report, "cfack_index_report");
+    const cfack::IndexReport done = cfack::index_folder(*bundle->bundle, folder, gallery, options);
+    if (report == nullptr) return;
+    const cfack_index_report filled = {sizeof filled, done.images,  done.added,  done.unchanged,
+                                       done.removed,  done.skipped, done.seconds};
+    cfack::write_struct(report, filled, "cfack_index_report");
+  });
+}
+
+int cfack_search_options_init(cfack_search_options* options) {
+  return guarded([&] {
+    require_given(options, "options");
+    *options = CFACK_SEARCH_OPTIONS_INIT;
+  });
+}
+
+int cfack_search(cfack_results** out, const cfack_bundle* bundle, const cfack_gallery* gallery,
+                 const char* const* queries, size_t count, const cfack_search_options* given) {
+  return guarded([&] {
+    require_given(out, "out");
+    *out = nullptr;
+    require_given(bundle, "bundle");
+    require_given(gallery, "gallery");
+    if (count != 0) require_given(queries, "queries");
+    const cfack_search_options defaults = CFACK_SEARCH_OPTIONS_INIT;
+    const cfack_search_options options = cfack::read_options(given, defaults, "cfack_search_options");
+    require_flag("use_min_score", options.use_min_score);
+    cfack::SearchRequest request;
+    request.queries = queries;
+    request.count = count;
+    request.k = options.k;
+    request.rerank = options.rerank;
+    request.use_min_score = options.use_min_score != 0;
+    request.min_score = options.min_score;
+    auto results = std::make_unique<cfack_results>();
+    results->gallery = gallery->gallery;
+    results->answers = cfack::search_gallery(*bundle->bundle, *gallery->gallery, request);
+    *out = results.release();
+  });
+}
+
+size_t cfack_results_query_count(const cfack_results* results) {
+  return results == nullptr ? 0 : results->answers.size();
+}
+
+size_t cfack_results_hit_count(const cfack_results* results, size_t query) {
+  return query < cfack_results_query_count(results) ? results->answers[query].hits.size() : 0;
+}
+
+int cfack_results_is_truncated(const cfack_results* results, size_t query) {
+  return query < cfack_results_query_count(results) && results->answers[query].truncated ? 1 : 0;
+}
+
+int cfack_results_get_hit(cfack_hit* out, const cfack_results* results, size_t query, size_t index) {
+  return guarded([&] {
+    require_given(out, "out");
+    require_given(results, "results");
+    if (index >= cfack_results_hit_count(results, query)) {
+      throw Error(CFACK_ERROR_INVALID, "there is no image " + std::to_string(index) + " for query " +
+                                           std::to_string(query));
+    }
+    const cfack::Hit& hit = results->answers[query].hits[index];
+    const cfack::ImageRecord& image = results->gallery->image(hit.place);
+    const cfack_hit found = {sizeof found,    image.path.c_str(), image.metadata.c_str(), hit.place,
+                             hit.rank,        hit.match_score,    hit.score,              hit.match_logit,
+                             hit.reranked ? 1 : 0, 0};
+    cfack::write_struct(out, found, "cfack_hit");
+  });
+}
+
+void cfack_results_free(cfack_results* results) { delete results; }

@@ -1,0 +1,90 @@
+// What runs a graph.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "manifest.h"
+
+namespace cfack {
+
+enum class DType { kFloat32, kFloat16, kInt64, kUint8 };
+
+size_t dtype_size(DType dtype);
+
+// Where an input lies; it must stay there for the call.
+struct TensorView {
+  const char* name = "";
+  DType dtype = DType::kFloat32;
+  int64_t shape[4] = {};
+  size_t rank = 0;
+  const void* data = nullptr;
+};
+
+// Output values of one run, freed with the object. No graph has more than two.
+class RunResult {
+ public:
+  static constexpr size_t kMost = 2;
+
+  RunResult() = default;
+  RunResult(const RunResult&) = delete;
+  RunResult& operator=(const RunResult&) = delete;
+  ~RunResult() { clear(); }
+
+  void clear() {
+    for (size_t i = 0; i < count_; ++i) release_(owner_, handles_[i]);
+    count_ = 0;
+  }
+  void add(const TensorView& view, void* handle, const void* owner, void (*release)(const void*, void*)) {
+    views_[count_] = view;
+    handles_[count_++] = handle;
+    owner_ = owner;
+    release_ = release;
+  }
+  const TensorView& get(const char* name) const;
+
+ private:
+  TensorView views_[kMost];
+  void* handles_[kMost] = {};
+  size_t count_ = 0;
+  const void* owner_ = nullptr;
+  void (*release_)(const void*, void*) = nullptr;
+};
+
+// One graph, loaded and ready; `run` may be called from several threads.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const std::vector<TensorSpec>& inputs() const = 0;
+  virtual const std::vector<TensorSpec>& outputs() const = 0;
+  // Throws Error(CFACK_ERROR_BACKEND) or Error(CFACK_ERROR_MEMORY).
+  virtual void run(const TensorView* inputs, size_t count, RunResult* result) const = 0;
+
+  // Type of an input, float32 or float16 for tokens.
+  DType input_dtype(const char* name) const;
+};
+
+struct BackendOptions {
+  int backend = 0;  // CFACK_BACKEND_
+  int device = 0;
+  int threads = 0;
+  uint64_t memory_limit = 0;
+  std::string library;  // of ONNX Runtime; empty: look for it
+};
+
+// A library that runs graphs, ready to load some.
+class BackendLibrary {
+ public:
+  virtual ~BackendLibrary() = default;
+  virtual const std::string& version() const = 0;
+  // Load an ONNX file's bytes; `source` is what messages call it. The bytes are not needed afterwards.
+  virtual std::unique_ptr<Backend> load(const uint8_t* data, uint64_t size, const std::string& source) const = 0;
+};
+
+// Throws Error(CFACK_ERROR_BACKEND): the library or what was asked for is not there.
+std::unique_ptr<BackendLibrary> open_onnxruntime(const BackendOptions& options);
+
+}  // namespace cfack

@@ -1,0 +1,134 @@
+#include "engines.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <set>
+
+namespace cfack {
+namespace {
+
+constexpr int64_t kLargestEngine = int64_t{1} << 36;
+constexpr size_t kMostEngines = 1024, kMostProfiles = 64, kMostAxes = 8;
+constexpr int64_t kLargestAxis = INT32_MAX;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// 2 to 5 runs of 1 to 6 digits with points between.
+bool is_version(const std::string& text) {
+  size_t runs = 1, digits = 0;
+  for (const char c : text) {
+    if (c == '.') {
+      if (digits == 0) return false;
+      ++runs;
+      digits = 0;
+    } else if (!is_digit(c) || ++digits > 6) {
+      return false;
+    }
+  }
+  return digits != 0 && runs >= 2 && runs <= 5;
+}
+
+bool is_compute_capability(const std::string& text) {
+  const size_t point = text.find('.');
+  return point >= 1 && point <= 3 && text.size() == point + 2 && is_digit(text[point + 1]) &&
+         std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(point), is_digit);
+}
+
+// At most 200 characters (code points), none of them a control character.
+bool is_gpu_name(const std::string& text) {
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
+  return std::none_of(text.begin(), text.end(), control) && std::count_if(text.begin(), text.end(), begins) <= 200;
+}
+
+const std::string& checked(const Fields& entry, const char* name, bool (*is_valid)(const std::string&)) {
+  const std::string& value = entry.text(name, true);
+  if (!is_valid(value)) entry.fail(std::string(name) + " is " + in_quotes(value) + ", which is no valid " + name);
+  return value;
+}
+
+const std::string& one_of(const Fields& entry, const char* name, std::initializer_list<const char*> known) {
+  const std::string& value = entry.text(name);
+  if (std::find(known.begin(), known.end(), value) == known.end()) {
+    entry.fail(std::string(name) + " is " + in_quotes(value) +
+               ", which this version does not know; install the CFACK that wrote the bundle");
+  }
+  return value;
+}
+
+std::vector<int64_t> sizes(const Fields& shapes, const char* name) {
+  std::vector<int64_t> values;
+  for (const Json& value : shapes.list(name)) {
+    if (value.type != Json::Type::kInteger || value.integer <= 0 || value.integer > kLargestAxis) {
+      shapes.fail(std::string(name) + " holds something else than positive whole numbers");
+    }
+    values.push_back(value.integer);
+  }
+  if (values.size() > kMostAxes) shapes.fail(std::string(name) + " has more than 8 numbers");
+  return values;
+}
+
+void check_profile(const Fields& profile, const GraphEntry& graph) {
+  bool complete = profile.members().size() == graph.inputs.size();
+  for (const TensorSpec& spec : graph.inputs) complete = complete && profile.has(spec.name.c_str());
+  if (!complete) profile.fail("has shapes of other names than the graph's inputs");
+  for (const TensorSpec& spec : graph.inputs) {
+    const Fields shapes = profile.object(spec.name.c_str());
+    const auto low = sizes(shapes, "min"), best = sizes(shapes, "opt"), high = sizes(shapes, "max");
+    bool fits = low.size() == spec.shape.size() && best.size() == low.size() && high.size() == low.size();
+    for (size_t i = 0; fits && i < low.size(); ++i) {
+      fits = low[i] <= best[i] && best[i] <= high[i] &&
+             (spec.shape[i] < 0 || (low[i] == high[i] && low[i] == spec.shape[i]));
+    }
+    if (!fits) shapes.fail("expected min <= opt <= max that fit the graph's shape");
+  }
+}
+
+void check_profiles(const Fields& entry, const GraphEntry& graph) {
+  const std::vector<Fields> profiles = entry.objects("profiles");
+  if (profiles.empty() || profiles.size() > kMostProfiles) {
+    entry.fail("profiles has " + std::to_string(profiles.size()) + " entries, expected 1 to 64");
+  }
+  for (const Fields& profile : profiles) check_profile(profile, graph);
+}
+
+}  // namespace
+
+std::vector<FileEntry> read_engines(const Fields& top, const Manifest& manifest) {
+  std::vector<FileEntry> engines;
+  if (!top.has("engines")) return engines;
+  const std::vector<Fields> entries = top.objects("engines");
+  if (entries.size() > kMostEngines) {
+    top.fail("engines has " + std::to_string(entries.size()) + " entries, at most 1024 are read");
+  }
+  std::set<std::string> paths, identities;
+  for (const Fields& entry : entries) {
+    FileEntry file{entry.text("path"), entry.sha256("sha256"),
+                   static_cast<uint64_t>(entry.integer("size", 1, kLargestEngine))};
+    const std::string& precision = entry.text("precision");
+    const std::string& graph = entry.text("graph");
+    std::string identity = precision + "\n" + graph + "\n" + one_of(entry, "builder", {"tensorrt", "tensorrt-rtx"});
+    identity += "\n" + checked(entry, "builder_version", is_version);
+    identity += "\n" + checked(entry, "compute_capability", is_compute_capability);
+    identity += "\n" + checked(entry, "gpu", is_gpu_name);
+    identity += "\n" + one_of(entry, "compatibility", {"none", "ampere+", "same-compute-capability"});
+    for (const char* name : {"version_compatible", "stripped", "verified"}) entry.boolean(name);
+    const std::string& onnx = entry.sha256("onnx_sha256");
+    const Precision* owner = manifest.find(precision);
+    if (owner == nullptr || owner->graphs.count(graph) == 0) {
+      entry.fail("is for " + precision.substr(0, 80) + " " + graph.substr(0, 80) +
+                 ", a graph that this bundle does not hold; run `cfack export --rebuild-engines`");
+    }
+    const GraphEntry& source = owner->graphs.at(graph);
+    if (onnx != source.file.sha256) {
+      entry.fail("was built from an ONNX file with SHA-256 " + onnx + ", but that of " + precision + " " + graph +
+                 " is " + source.file.sha256 + "; run `cfack export --rebuild-engines`");
+    }
+    check_profiles(entry, source);
+    if (!paths.insert(file.path).second || !identities.insert(identity).second) entry.fail("is listed twice");
+    engines.push_back(std::move(file));
+  }
+  return engines;
+}
+
+}  // namespace cfack

@@ -1,0 +1,62 @@
+// A gallery: images encoded once, on disk, ready to be searched.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend.h"
+#include "files.h"
+#include "gallery_index.h"
+
+namespace cfack {
+
+// What a gallery held when it was opened. Never changes; its token files stay mapped.
+class Gallery {
+ public:
+  struct Place {
+    uint32_t segment;
+    uint32_t row;  // in the segment's files
+  };
+
+  // Throws Error(CFACK_ERROR_GALLERY).
+  static std::shared_ptr<const Gallery> open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const GalleryIndex& index() const { return index_; }
+  const Identity& identity() const { return index_.identity; }
+  size_t size() const { return images_.size(); }
+  const ImageRecord& image(size_t place) const { return images_[place]; }
+  Place place(size_t place) const { return places_[place]; }
+  const float* embeddings() const { return embeddings_.data(); }  // (size, D)
+
+  // Place of a path, or `size()`.
+  size_t find(const std::string& image_path) const;
+
+  // Copy the tokens (1+N, C) of an image in the type wanted.
+  void read_tokens(size_t place, DType type, void* out) const;
+
+ private:
+  struct Tokens {
+    MappedFile values;  // float16, or int8 where there are scales
+    MappedFile scales;
+  };
+
+  Gallery(std::string path, GalleryIndex index);
+  void add_segment(const Segment& segment, uint32_t number);
+  MappedFile map(const Segment& segment, const char* file, bool check_hash) const;
+
+  std::string path_;
+  GalleryIndex index_;
+  std::vector<ImageRecord> images_;
+  std::vector<Place> places_;
+  std::vector<float> embeddings_;
+  std::vector<Tokens> tokens_;
+  std::vector<uint64_t> by_path_;  // places, sorted by path
+};
+
+// Throws Error(CFACK_ERROR_EMBEDDING_SPACE) if embeddings of the two must not be compared.
+void require_same_space(const std::string& gallery, const Identity& found, const std::string& embedding_space,
+                        const std::string& bundle);
+
+}  // namespace cfack

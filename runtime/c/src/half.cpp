@@ -1,0 +1,108 @@
+#include "half.h"
+
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace cfack {
+namespace {
+
+float widen(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  uint32_t exponent = half >> 10 & 0x1fu, fraction = half & 0x3ffu;
+  uint32_t bits = sign;
+  if (exponent == 0x1f) {
+    bits |= 0x7f800000u | fraction << 13;
+  } else if (exponent != 0) {
+    bits |= (exponent + 112) << 23 | fraction << 13;
+  } else if (fraction != 0) {  // subnormal: shift until the leading one is implicit
+    exponent = 113;
+    while ((fraction & 0x400u) == 0) {
+      fraction <<= 1;
+      --exponent;
+    }
+    bits |= exponent << 23 | (fraction & 0x3ffu) << 13;
+  }
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+uint16_t narrow(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000u;
+  bits &= 0x7fffffffu;
+  if (bits > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);   // NaN
+  if (bits >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds beyond the largest
+  if (bits < 0x38800000u) {                                              // below the smallest normal number
+    if (bits < 0x33000000u) return static_cast<uint16_t>(sign);
+    const uint32_t shift = 126 - (bits >> 23), fraction = (bits & 0x7fffffu) | 0x800000u;
+    const uint32_t rest = fraction & ((1u << shift) - 1), middle = 1u << (shift - 1);
+    uint32_t result = fraction >> shift;
+    result += rest > middle || (rest == middle && (result & 1u));
+    return static_cast<uint16_t>(sign | result);
+  }
+  bits += 0xfffu + (bits >> 13 & 1u);
+  return static_cast<uint16_t>(sign | ((bits >> 13) - (112u << 10)));
+}
+
+#if defined(__x86_64__)
+
+bool has_f16c() {
+  static const bool found = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  return found;
+}
+
+__attribute__((target("avx,f16c"))) size_t widen_fast(const uint16_t* from, float* to, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  }
+  return i;
+}
+
+__attribute__((target("avx,f16c"))) size_t narrow_fast(const float* from, uint16_t* to, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  }
+  return i;
+}
+
+#endif
+
+}  // namespace
+
+void half_to_float(const uint16_t* from, float* to, size_t count) {
+  size_t i = 0;
+#if defined(__x86_64__)
+  if (has_f16c()) i = widen_fast(from, to, count);
+#endif
+  for (; i < count; ++i) to[i] = widen(from[i]);
+}
+
+bool float_to_half(const float* from, uint16_t* to, size_t count) {
+  size_t i = 0;
+#if defined(__x86_64__)
+  if (has_f16c()) i = narrow_fast(from, to, count);
+#endif
+  for (; i < count; ++i) to[i] = narrow(from[i]);
+  bool finite = true;
+  for (i = 0; i < count; ++i) finite &= (to[i] & 0x7c00u) != 0x7c00u;
+  return finite;
+}
+
+void int8_to_float(const int8_t* from, const float* scales, float* to, size_t rows, size_t width) {
+  for (size_t row = 0; row < rows; ++row) {
+    const float scale = scales[row];
+    for (size_t i = 0; i < width; ++i) to[i] = static_cast<float>(from[i]) * scale;
+    from += width;
+    to += width;
+  }
+}
+
+}  // namespace cfack

@@ -1,0 +1,69 @@
+// What a bundle's manifest says; docs/bundle.md specifies it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cfack {
+
+struct FileEntry {
+  std::string path;  // relative to the bundle, "/" between parts
+  std::string sha256;
+  uint64_t size = 0;
+};
+
+// Sizes of the graphs; the names are those of the manifest.
+struct Geometry {
+  uint32_t image_height = 0;
+  uint32_t image_width = 0;
+  uint32_t image_token_count = 0;
+  uint32_t image_token_width = 0;
+  uint32_t text_token_width = 0;
+  uint32_t embed_dim = 0;
+  uint32_t max_tokens = 0;
+  uint32_t vocab_size = 0;
+};
+
+struct TensorSpec {
+  std::string name;
+  std::string dtype;           // as NumPy writes it
+  std::vector<int64_t> shape;  // a free axis is -1
+};
+
+struct GraphEntry {
+  FileEntry file;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+};
+
+using GraphSet = std::map<std::string, GraphEntry>;
+
+struct Precision {
+  std::string name;
+  GraphSet graphs;
+  bool passed = false;  // gave PyTorch's results when it was exported
+};
+
+struct Manifest {
+  Geometry geometry;
+  FileEntry tokenizer;
+  std::vector<Precision> precisions;  // in the order of the file
+  std::vector<FileEntry> documents;
+  std::vector<FileEntry> engines;
+  std::string embedding_space;
+
+  const Precision* find(std::string_view precision) const;
+  // "fp32, fp16"; with `passed`, only those that passed.
+  std::string precision_names(const char* between, bool passed) const;
+};
+
+// Read and check a manifest; the files that it names are not looked at. `source` is what messages call it.
+// Throws Error(CFACK_ERROR_BUNDLE).
+Manifest parse_manifest(std::string_view json, const std::string& source);
+
+constexpr uint64_t kLargestManifest = 4 << 20;
+
+}  // namespace cfack
