@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from cfack.data.annotations import Split
 from cfack.evaluation.encode import (
     KEPT_TOKEN_BYTES,
-    EncodedGallery,
-    EncodedQueries,
     encode_gallery,
     encode_queries,
 )
 from cfack.evaluation.mode import evaluation_mode
 from cfack.evaluation.rerank import match_candidates
 from cfack.evaluation.result import EvaluationResult
+from cfack.evaluation.trial import Stages, Trial
 from cfack.modeling import CFACK
 from cfack_runtime.errors import DataError, UsageError
-from cfack_runtime.metrics import QueryMetrics, query_metrics, recall_at, relevance, summarize
+from cfack_runtime.metrics import recall_at, summarize
 from cfack_runtime.progress import ProgressCallback, no_progress
-from cfack_runtime.ranking import official_scores, rank_all, rerank_order, similarity
 from cfack_runtime.tokenizer import CaptionTokenizer
-
-# Rankings of one block of queries live at a time: at 20,000 images a few hundred MB.
-_QUERY_BLOCK = 512
 
 
 def evaluate(
@@ -76,13 +67,13 @@ def evaluate(
     if not captions:
         raise DataError(f"the {split.name} split of {split.dataset} holds no captions, so nothing to measure")
     paths = [split.path(index) for index in range(len(split.records))]
-    stages = _Stages(progress, (len(captions), len(paths), len(paths) if rerank else 0))
+    stages = Stages(progress, (len(captions), len(paths), len(paths) if rerank else 0))
     with evaluation_mode(model):
         queries = encode_queries(model, tokenizer, captions, batch_size, progress=stages.report(0))
         gallery = encode_gallery(
             model, paths, batch_size, keep_bytes=keep_bytes if rerank else 0, progress=stages.report(1)
         )
-        trial = _Trial.of(split, queries, gallery)
+        trial = Trial.of(split, queries.embeddings, gallery.embeddings)
         dual, candidates = trial.dual_encoder(rerank)
         reranked = None
         if rerank:
@@ -103,60 +94,3 @@ def evaluate(
         candidate_recall=recall_at(dual, candidates.shape[1]) if rerank else None,
         seconds=time.perf_counter() - began,
     )
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """Embeddings and identities of both sides; ranks a block of queries at a time."""
-
-    queries: NDArray[np.float32]  # (Q, D)
-    gallery: NDArray[np.float32]  # (G, D)
-    query_ids: NDArray[np.int64]  # (Q,)
-    gallery_ids: NDArray[np.int64]  # (G,)
-
-    @classmethod
-    def of(cls, split: Split, queries: EncodedQueries, gallery: EncodedGallery) -> _Trial:
-        ids = np.array([record.identity for record in split.records])
-        captions = [len(record.captions) for record in split.records]
-        return cls(queries.embeddings, gallery.embeddings, np.repeat(ids, captions), ids)
-
-    def dual_encoder(self, count: int) -> tuple[QueryMetrics, NDArray[np.int64]]:
-        """Metrics of the dual encoder, and the first `count` images of each query."""
-        metrics, candidates = [], []
-        for block, rankings in self._rankings():
-            metrics.append(self._measure(block, rankings))
-            candidates.append(rankings[:, :count].copy())  # a view would keep the whole ranking
-        return QueryMetrics.concatenate(metrics), np.concatenate(candidates)
-
-    def reranked(self, match_scores: NDArray[np.float32], official: bool) -> QueryMetrics:
-        """Metrics once the candidates are in the order of their match scores (Q, K)."""
-        metrics = []
-        for block, rankings in self._rankings():
-            scores = match_scores[block]
-            if official:
-                reordered = rank_all(official_scores(rankings, scores))
-            else:
-                reordered = rerank_order(rankings, scores)
-            metrics.append(self._measure(block, reordered))
-        return QueryMetrics.concatenate(metrics)
-
-    def _rankings(self) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-        for start in range(0, len(self.queries), _QUERY_BLOCK):
-            block = slice(start, start + _QUERY_BLOCK)
-            yield block, rank_all(similarity(self.queries[block], self.gallery))
-
-    def _measure(self, block: slice, rankings: NDArray[np.int64]) -> QueryMetrics:
-        relevant = relevance(rankings, self.query_ids[block], self.gallery_ids)
-        return query_metrics(relevant, first_query=block.start)
-
-
-class _Stages:
-    """One count of progress over several stages."""
-
-    def __init__(self, progress: ProgressCallback, totals: tuple[int, ...]) -> None:
-        self._progress = progress
-        self._totals = totals
-
-    def report(self, stage: int) -> ProgressCallback:
-        before, total = sum(self._totals[:stage]), sum(self._totals)
-        return lambda done, _of, /: self._progress(before + done, total)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cfack_runtime.bundle_files import check_hash, check_size, file_entry
 from cfack_runtime.contained import contained_file
+from cfack_runtime.engine import EngineEntry
 from cfack_runtime.errors import BundleError, DataError
 from cfack_runtime.files import atomic_folder
 from cfack_runtime.graph_contract import (
@@ -140,6 +141,8 @@ def write_bundle(
     readme: str,
     created_by: str = "",
     signatures: Mapping[str, Mapping[str, Signature]] | None = None,
+    parity_document: Mapping[str, Any] | None = None,
+    engines: Sequence[tuple[EngineEntry, Path]] = (),
     overwrite: bool = False,
 ) -> Bundle:
     """Make a bundle of finished ONNX files, under its final name only when it is whole.
@@ -152,11 +155,13 @@ def write_bundle(
         tokenizer_json: content of `tokenizer.json`.
         checkpoint_sha256: hash of the weights that the graphs come from.
         parity: precision -> report. `"passed"` is required; numbers, strings and booleans of the report
-            also go into the manifest, `parity.json` has the whole.
+            also go into the manifest, `parity.json` has the whole unless `parity_document` is given.
         readme: content of `README.md`, for people.
         created_by: program and version.
         signatures: precision -> graph name -> inputs and outputs, where they are not those of
             `graph_signatures` (float16 tokens).
+        parity_document: content of `parity.json`.
+        engines: what the manifest says of each engine, and the file to copy.
         overwrite: replace an existing bundle.
 
     Raises:
@@ -181,10 +186,14 @@ def write_bundle(
             parity={precision: _summary(report) for precision, report in parity.items()},
             documents=(
                 _write(folder, "README.md", readme.encode()),
-                _write(folder, "parity.json", dump_json(parity)),
+                _write(folder, "parity.json", dump_json(parity_document or parity)),
             ),
             created_by=created_by,
+            engines=tuple(entry for entry, _ in engines),
         )
+        for entry, source in engines:
+            (folder / entry.file.path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / entry.file.path)
         (folder / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
         Bundle.open(folder)
     return Bundle.open(out, check_graphs=False)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from cfack_runtime.errors import EmbeddingSpaceError, GalleryError
-from cfack_runtime.gallery_index import INDEX_NAME, SEGMENTS, Identity
+from cfack_runtime.errors import EmbeddingSpaceError, GalleryError, UsageError
+from cfack_runtime.gallery_index import INDEX_NAME, SEGMENTS, Identity, Segment
+from cfack_runtime.gallery_layout import EMBEDDING_KINDS, TOKEN_KINDS, Layout
 
 LOCK_NAME = ".lock"
 
@@ -34,21 +36,67 @@ def lock_folder(path: Path) -> IO[bytes]:
             raise GalleryError(
                 f"{path}: is no gallery and not empty (it holds {foreign[0]!r}); choose another folder"
             )
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / LOCK_NAME).open("ab")
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            if isinstance(error, BlockingIOError):
+                raise GalleryError(
+                    f"{path}: another process is writing to it; wait until it has ended"
+                ) from error
+            raise GalleryError(f"{path}: cannot be locked for writing: {error.strerror}") from error
+        if _is_there(path / LOCK_NAME, lock):
+            return lock
+        lock.close()  # a writer that had nothing to keep removed the folder between the two calls
+
+
+def _is_there(path: Path, lock: IO[bytes]) -> bool:
+    """Whether an open file is the one that others would open."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / LOCK_NAME).open("ab")
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        if isinstance(error, BlockingIOError):
+        return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+    except OSError:
+        return False
+
+
+def choose_layout(
+    gallery: Path,
+    segments: Sequence[Segment],
+    identity: Identity,
+    embeddings: str | None,
+    tokens: str | None,
+) -> Layout:
+    """How new images keep their numbers: as the others do.
+
+    Args:
+        gallery: the gallery's folder.
+        segments: its segments.
+        identity: says whether there are tokens.
+        embeddings: what is asked for; None: nothing.
+        tokens: what is asked for; None: nothing.
+
+    Raises:
+        UsageError: there is no such kind.
+        GalleryError: another kind is asked for than the gallery has.
+    """
+    for kind, kinds, name in ((embeddings, EMBEDDING_KINDS, "embeddings"), (tokens, TOKEN_KINDS, "tokens")):
+        if kind is not None and kind not in kinds:
+            raise UsageError(f"{name} {kind!r}: a gallery keeps {' or '.join(kinds)}")
+    if not segments:
+        return Layout(embeddings or "fp32", (tokens or "fp16") if identity.image_tokens else None)
+    has = segments[-1].layout
+    for name, wanted, found in (("embeddings", embeddings, has.embeddings), ("tokens", tokens, has.tokens)):
+        if wanted not in (None, found):
             raise GalleryError(
-                f"{path}: another process is writing to it; wait until it has ended"
-            ) from error
-        raise GalleryError(f"{path}: cannot be locked for writing: {error.strerror}") from error
-    return lock
+                f"{gallery}: keeps {name} in {found}, not in {wanted}; ask for the same again, or give "
+                "another gallery (--out)"
+            )
+    return has
 
 
 def require_same(gallery: Path, found: Identity, wanted: Identity) -> None:
@@ -67,7 +115,7 @@ def require_same(gallery: Path, found: Identity, wanted: Identity) -> None:
         has = "no image tokens" if found.image_tokens is None else "image tokens"
         raise GalleryError(
             f"{gallery}: was made with {has}, which holds for all of its images; ask for the same again "
-            "(--tokens or --no-tokens), or give another gallery (--out)"
+            "(--tokens none or not), or give another gallery (--out)"
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cfack_runtime.contained import is_contained
 from cfack_runtime.errors import GalleryError
+from cfack_runtime.gallery_layout import IMAGES, Layout, find_layout
 from cfack_runtime.manifest import FileEntry, Scalar
 from cfack_runtime.strict_json import Fields, dump_json, parse_object, read_object
 
@@ -17,7 +18,6 @@ FORMAT = "cfack-gallery"
 FORMAT_VERSION = 1
 INDEX_NAME = "gallery.json"
 SEGMENTS = "segments"
-EMBEDDINGS, TOKENS, IMAGES = "embeddings.f32", "tokens.f16", "images.jsonl"
 LARGEST_INDEX = 256 << 20
 """In bytes; a million images take about 400 kB, and each removed one up to 5 bytes more."""
 
@@ -60,8 +60,15 @@ class Segment:
     precision: str
     """Precision that encoded them."""
     files: tuple[FileEntry, ...]
+    layout: Layout
+    """How the files keep the numbers."""
     removed: tuple[int, ...] = ()
     """Rows that no longer count, ascending."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(entry.size for entry in self.files)
 
 
 @dataclass(frozen=True)
@@ -150,37 +157,40 @@ def image_line(image: GalleryImage) -> bytes:
     return (json.dumps(members, allow_nan=False) + "\n").encode("ascii")
 
 
-def parse_images(data: bytes, source: str) -> list[GalleryImage]:
-    """Read `images.jsonl`.
+def parse_image(line: bytes, where: str) -> GalleryImage:
+    """Read one line of `images.jsonl`, without its line feed.
 
     Raises:
-        GalleryError: a line is malformed; the message names it.
+        GalleryError: it is malformed; the message begins with `where`.
     """
-    lines = data.split(b"\n")
-    if lines.pop():
-        raise GalleryError(f"{source}: does not end with a line feed")
-    return [
-        _image(parse_object(line, f"{source}, line {i}", GalleryError)) for i, line in enumerate(lines, 1)
-    ]
+    fields = parse_object(line, where, GalleryError)
+    path = fields.text("path")
+    if not is_contained(path):
+        raise GalleryError(f"{where}: path {path[:200]!r} is no relative path inside the gallery's root")
+    size = fields.integer("size", 0, _LARGEST_FILE)
+    mtime_ns = fields.integer("mtime_ns", -(1 << 63), (1 << 63) - 1)
+    return GalleryImage(path, size, mtime_ns, check_metadata(fields.object("metadata")))
+
+
+def parse_metadata(data: bytes, where: str) -> Mapping[str, Scalar]:
+    """Read the metadata of one line, an object by itself.
+
+    Raises:
+        GalleryError: it is malformed; the message begins with `where`.
+    """
+    return check_metadata(parse_object(data, where, GalleryError))
+
+
+def check_metadata(metadata: Fields) -> Mapping[str, Scalar]:
+    """The members of a metadata object, none of which is an object, a list or null."""
+    for name, value in metadata.values.items():
+        if not isinstance(value, bool | int | float | str):
+            raise metadata.error(f"{metadata.where}: {name[:80]} is no number, string or boolean")
+    return metadata.values
 
 
 def _token_shape(tokens: Fields) -> TokenShape:
     return TokenShape(tokens.integer("count", 2, 1 << 20), tokens.integer("width", 1, 1 << 16))
-
-
-def _image(line: Fields) -> GalleryImage:
-    path = line.text("path")
-    if not is_contained(path):
-        raise GalleryError(f"{line.where}: path {path[:200]!r} is no relative path inside the gallery's root")
-    metadata = line.object("metadata")
-    for name, value in metadata.values.items():
-        if not isinstance(value, bool | int | float | str):
-            raise GalleryError(f"{metadata.where}: {name[:80]} is no number, string or boolean")
-    size, mtime_ns = (
-        line.integer("size", 0, _LARGEST_FILE),
-        line.integer("mtime_ns", -(1 << 63), (1 << 63) - 1),
-    )
-    return GalleryImage(path, size, mtime_ns, metadata.values)
 
 
 def _segment(entry: Fields, identity: Identity) -> Segment:
@@ -192,16 +202,20 @@ def _segment(entry: Fields, identity: Identity) -> Segment:
     ):
         raise GalleryError(f"{entry.where}: removed must be ascending rows below {images}")
     files = {file.text("path"): file for file in entry.objects("files")}
-    sizes = {IMAGES: None, EMBEDDINGS: images * identity.embed_dim * 4}
-    if identity.image_tokens is not None:
-        sizes[TOKENS] = images * identity.image_tokens.count * identity.image_tokens.width * 2
-    if files.keys() != sizes.keys():
-        raise GalleryError(f"{entry.where}: files are {sorted(files)}, expected {sorted(sizes)}")
-    for path, size in sizes.items():
-        if size is not None and files[path].integer("size", 1, _LARGEST_FILE) != size:
-            raise GalleryError(f"{entry.where}: {path} must have {size} bytes for {images} images")
+    layout = find_layout(files, identity)
+    if layout is None:
+        raise GalleryError(f"{entry.where}: files are {sorted(files)}, expected {_expected_files(identity)}")
+    for rows in layout.files(identity):
+        size = images * rows.row_bytes
+        if files[rows.name].integer("size", 1, _LARGEST_FILE) != size:
+            raise GalleryError(f"{entry.where}: {rows.name} must have {size} bytes for {images} images")
     entries = tuple(
         FileEntry(path, file.sha256("sha256"), file.integer("size", 1, _LARGEST_FILE))
         for path, file in files.items()
     )
-    return Segment(name, images, entry.text("precision"), entries, tuple(removed))
+    return Segment(name, images, entry.text("precision"), entries, layout, tuple(removed))
+
+
+def _expected_files(identity: Identity) -> str:
+    tokens = ", and tokens.f16 or tokens.i8 with tokens.scale" if identity.image_tokens else ""
+    return f"{IMAGES}, embeddings.f32 or embeddings.f16{tokens}"

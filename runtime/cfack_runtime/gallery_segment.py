@@ -1,167 +1,151 @@
-"""One segment of a gallery: files that were written together and never change."""
+"""One segment of a gallery as a reader has it: files that were written together and never change.
+
+Shapes: N patches, C token width, D embedding, K places.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from cfack_runtime.contained import contained_file
 from cfack_runtime.errors import GalleryError
-from cfack_runtime.gallery_index import (
-    EMBEDDINGS,
-    IMAGES,
-    SEGMENTS,
-    TOKENS,
-    GalleryImage,
-    Identity,
-    Segment,
-    image_line,
-    parse_images,
-)
+from cfack_runtime.gallery_columns import Columns
+from cfack_runtime.gallery_embeddings import EmbeddingPart
+from cfack_runtime.gallery_index import SEGMENTS, Identity, Segment
+from cfack_runtime.gallery_layout import IMAGES
+from cfack_runtime.gallery_lines import ImageLines
+from cfack_runtime.gallery_map import give_back, map_file
+from cfack_runtime.gallery_tokens import dequantize_tokens
 from cfack_runtime.manifest import FileEntry
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class OpenSegment:
-    """The images of a segment that count."""
+    """A segment whose files are open; they stay so when a writer deletes them."""
 
+    entry: Segment
     rows: NDArray[np.int64]
-    """Their rows in the files, ascending."""
-    images: tuple[GalleryImage, ...]
-    all_embeddings: Path
-    """File of (all rows, D)."""
-    embeddings_entry: FileEntry
-    all_tokens: NDArray[np.float16] | None
-    """(all rows, 1+N, C), memory-mapped; None: none were kept."""
+    """The rows that count, ascending."""
+    lines: ImageLines
+    numbers: Mapping[str, NDArray[Any]]
+    """File name -> all its rows."""
+    columns: Columns = field(repr=False)
 
-    def read_embeddings(self, embed_dim: int) -> NDArray[np.float32]:
-        """Read and check the embeddings (images, D).
+    def __len__(self) -> int:
+        return len(self.rows)
 
-        Raises:
-            GalleryError: the file is damaged; the message names it.
+    @property
+    def embeddings(self) -> EmbeddingPart:
+        """Its embeddings, and which of them count."""
+        name = "embeddings.f32" if self.entry.layout.embeddings == "fp32" else "embeddings.f16"
+        return EmbeddingPart(self.numbers[name], self.rows)
+
+    def read_tokens(self, place: int, out: NDArray[Any]) -> None:
+        """Read the tokens of one image, by its place among those that count, into (1+N, C).
+
+        What was touched leaves the process's memory again: tokens may be many times larger than that.
         """
-        data = _read_checked(self.all_embeddings, self.embeddings_entry)
-        embeddings = np.frombuffer(data, dtype="<f4").reshape(-1, embed_dim)
-        if not np.isfinite(embeddings).all():
-            raise GalleryError(f"{self.all_embeddings}: holds numbers that are not finite; index again")
-        return embeddings[self.rows]
+        row = self.rows[place]
+        if self.entry.layout.tokens == "int8":
+            numbers = self.numbers["tokens.i8"]
+            out[:] = dequantize_tokens(numbers[row], self.numbers["tokens.scale"][row], out.dtype)
+        else:
+            numbers = self.numbers["tokens.f16"]
+            out[:] = numbers[row]
+        # The whole file: around what is touched the system maps more, some 80 kB an image.
+        give_back(numbers)
 
-    def read_tokens(self, places: NDArray[np.int64]) -> NDArray[np.float16]:
-        """Read the tokens (K, 1+N, C) of the images at (K,) places among `images`."""
-        assert self.all_tokens is not None  # the gallery knows whether there are tokens
-        return np.asarray(self.all_tokens[self.rows[places]])
+    def with_entry(self, entry: Segment) -> OpenSegment:
+        """The same files, of which other rows were removed."""
+        return replace(self, entry=entry, rows=_counting_rows(entry))
 
 
-def open_segment(gallery: Path, segment: Segment, identity: Identity) -> OpenSegment:
-    """Check the files of a segment and read the list of its images.
+def open_segment(
+    gallery: Path, segment: Segment, identity: Identity, *, hash_embeddings: bool
+) -> OpenSegment:
+    """Open the files of a segment and check their sizes, and the hash of the list of images.
+
+    Args:
+        gallery: the gallery's folder.
+        segment: what `gallery.json` says of it.
+        identity: of the gallery.
+        hash_embeddings: check their hash too, and that they are finite.
 
     Raises:
         GalleryError: a file is missing, truncated or damaged; the message names it.
     """
-    files = {entry.path: (_check_size(gallery, segment, entry), entry) for entry in segment.files}
-    images = parse_images(_read_checked(*files[IMAGES]), str(files[IMAGES][0]))
-    if len(images) != segment.images:
-        raise GalleryError(
-            f"{files[IMAGES][0]}: lists {len(images)} images, gallery.json says {segment.images}"
-        )
-    rows = np.setdiff1d(np.arange(segment.images), np.array(segment.removed, dtype=np.int64))
-    tokens = None
-    if identity.image_tokens is not None:
-        shape = (segment.images, identity.image_tokens.count, identity.image_tokens.width)
-        tokens = np.memmap(files[TOKENS][0], dtype="<f2", mode="r", shape=shape)
-    return OpenSegment(rows, tuple(images[row] for row in rows), *files[EMBEDDINGS], tokens)
+    entries = {entry.path: entry for entry in segment.files}
+    embeddings, *tokens = segment.layout.files(identity)
+    path, data = _open_file(gallery, segment, entries[IMAGES], hashed=True)
+    lines = ImageLines(data, str(path))
+    if len(lines) != segment.images:
+        raise GalleryError(f"{path}: lists {len(lines)} images, gallery.json says {segment.images}")
+    numbers = {}
+    for rows in (embeddings, *tokens):
+        hashed = hash_embeddings and rows is embeddings
+        path, data = _open_file(gallery, segment, entries[rows.name], hashed=hashed)
+        numbers[rows.name] = data.view(rows.dtype).reshape(segment.images, *rows.shape)
+        if hashed and not is_finite(numbers[rows.name]):
+            raise GalleryError(f"{path}: holds numbers that are not finite; index the images again")
+    return OpenSegment(segment, _counting_rows(segment), lines, numbers, Columns(lines))
 
 
-class SegmentWriter:
-    """A segment under a temporary name, to which images are added until it is finished or discarded.
-
-    Args:
-        gallery: the gallery's folder.
-        name: the segment's final name.
-        keep_tokens: whether image tokens are written.
-    """
-
-    def __init__(self, gallery: Path, name: str, keep_tokens: bool) -> None:
-        self.name = name
-        self.images: list[GalleryImage] = []
-        self._target = gallery / SEGMENTS / name
-        self._folder = gallery / SEGMENTS / f".{name}.tmp"
-        self._folder.mkdir(parents=True)
-        names = (IMAGES, EMBEDDINGS, TOKENS) if keep_tokens else (IMAGES, EMBEDDINGS)
-        self._files = {name: (self._folder / name).open("xb") for name in names}
-        self._hashes = {name: hashlib.sha256() for name in names}
-
-    def add(
-        self,
-        embeddings: NDArray[np.float32],
-        tokens: NDArray[np.float16] | None,
-        images: Sequence[GalleryImage],
-    ) -> None:
-        """Append a batch: embeddings (B, D), tokens (B, 1+N, C) if they are kept, and B images."""
-        self._write(EMBEDDINGS, embeddings.astype("<f4").tobytes())
-        if tokens is not None:
-            self._write(TOKENS, tokens.astype("<f2").tobytes())
-        self._write(IMAGES, b"".join(map(image_line, images)))
-        self.images += images
-
-    def finish(self, precision: str) -> Segment:
-        """Have everything written to the disk and give the segment its name."""
-        entries = []
-        for name, stream in self._files.items():
-            stream.flush()
-            os.fsync(stream.fileno())
-            entries.append(FileEntry(name, self._hashes[name].hexdigest(), stream.tell()))
-            stream.close()
-        _sync_folder(self._folder)
-        self._folder.rename(self._target)
-        _sync_folder(self._target.parent)
-        return Segment(self.name, len(self.images), precision, tuple(entries))
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        for stream in self._files.values():
-            with suppress(OSError):  # closing writes what is buffered, and the disk may be full
-                stream.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _write(self, name: str, data: bytes) -> None:
-        self._files[name].write(data)
-        self._hashes[name].update(data)
+def is_finite(rows: NDArray[Any], dtype: DTypeLike = np.float32) -> bool:
+    """Whether all numbers are, looked at in pieces that leave the memory again."""
+    step = max(_CHUNK // max(rows[:1].nbytes, 1), 1)
+    for start in range(0, len(rows), step):
+        piece = rows[start : start + step]
+        if not np.isfinite(np.sum(piece, dtype=dtype)) and not np.isfinite(piece).all():
+            return False
+        give_back(piece)
+    return True
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the system write a folder's list of names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def hash_file(descriptor: int) -> str:
+    """SHA-256 of an open file, read and not mapped, so that its pages are not the process's."""
+    digest, offset = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, _CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.hexdigest()
+
+
+def _counting_rows(segment: Segment) -> NDArray[np.int64]:
+    return np.delete(np.arange(segment.images), np.array(segment.removed, dtype=np.int64))
+
+
+def _open_file(
+    gallery: Path, segment: Segment, entry: FileEntry, *, hashed: bool
+) -> tuple[Path, NDArray[np.uint8]]:
+    path = contained_file(gallery, f"{SEGMENTS}/{segment.name}/{entry.path}", GalleryError)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be opened: {error.strerror}") from error
+    try:
+        size = os.fstat(descriptor).st_size
+        if size != entry.size:
+            raise GalleryError(
+                f"{path}: {size} bytes, but gallery.json says {entry.size}; the file was truncated or "
+                "exchanged. Restore it, or delete the gallery and index the images again"
+            )
+        if hashed and hash_file(descriptor) != entry.sha256:
+            raise GalleryError(
+                f"{path}: its SHA-256 is not the one in gallery.json; the file was damaged or exchanged. "
+                "Restore it, or delete the gallery and index the images again"
+            )
+        return path, map_file(descriptor, size)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
-
-
-def _check_size(gallery: Path, segment: Segment, entry: FileEntry) -> Path:
-    path = contained_file(gallery, f"{SEGMENTS}/{segment.name}/{entry.path}", GalleryError)
-    size = path.stat().st_size
-    if size != entry.size:
-        raise GalleryError(
-            f"{path}: {size} bytes, but gallery.json says {entry.size}; the file was truncated or exchanged. "
-            "Restore it, or delete the gallery and index the images again"
-        )
-    return path
-
-
-def _read_checked(path: Path, entry: FileEntry) -> bytes:
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise GalleryError(
-            f"{path}: its SHA-256 is not the one in gallery.json; the file was damaged or exchanged. Restore "
-            "it, or delete the gallery and index the images again"
-        )
-    return data

@@ -14,17 +14,17 @@ class Hit:
     """One image found.
 
     Two scores, since two models judge. The dual encoder gives `score` to every image. The re-ranker gives
-    its two logits to the first candidates only: they are ordered by `match_logit`, logit 1, which is the
-    official score; `match_score`, softmax(logits)[1], says the same on a scale of 0 to 1 and is what a
-    threshold can be set on. It is no calibrated probability, and since logit 0 has a part in it, it need
-    not fall along the ranks.
+    its two logits to the first candidates only, which are ordered and scored as the search was asked to; see
+    `cfack_runtime.scoring`. By default they are ordered by `match_logit`, logit 1, which is the official
+    score, and `match_score` is softmax(logits)[1]; since logit 0 has a part in that, it need not fall along
+    the ranks.
     """
 
     path: Path
     score: float
     """Cosine of query and image."""
     match_score: float | None
-    """0 to 1; None if the image was not re-ranked."""
+    """0 to 1, or log-odds if those were asked for; None if the image was not re-ranked."""
     match_logit: float | None
     """Logit 1 of the re-ranker; None if the image was not re-ranked."""
     rank: int

@@ -26,6 +26,7 @@ MAX_PIXELS = 89_478_485
 MAX_SIDE = 65_535
 """Longest side decoded: JPEG's limit. A longer, thin image would grow without bound when squashed."""
 
+_AT_MOST = f"At most {MAX_PIXELS} pixels and {MAX_SIDE} a side are read; make it smaller first"
 # Named, because Pillow would otherwise try every reader it has, Ghostscript's among them.
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _ORIENTATION_TAG = 0x0112
@@ -65,9 +66,11 @@ def decode_image(source: str | Path | bytes) -> Image.Image:
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name}: too large to decode safely: {error}") from error
+        raise ImageError(f"{name}: too large to decode safely: {error} {_AT_MOST}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file") from error
+    except PermissionError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror}") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not a JPEG, PNG, BMP or WebP image") from error
     except Exception as error:  # damaged files make Pillow's readers raise almost anything
@@ -133,10 +136,7 @@ def _refuse_huge(image: Image.Image, name: str) -> None:
     """Refuse by the size in the header, before any pixel is decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise ImageError(
-            f"{name}: too large to decode safely: {width} x {height} pixels; "
-            f"at most {MAX_PIXELS} pixels and {MAX_SIDE} a side are read"
-        )
+        raise ImageError(f"{name}: too large to decode safely: {width} x {height} pixels. {_AT_MOST}")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cfack_runtime.engine import EngineEntry
+    from cfack_runtime.scoring import ScoreCalibration
 
 FORMAT = "cfack-bundle"
 FORMAT_VERSION = 1
@@ -100,6 +101,8 @@ class Manifest:
     created_by: str = ""
     engines: tuple[EngineEntry, ...] = ()
     """Compiled forms of the graphs, each for one kind of GPU."""
+    score_calibration: ScoreCalibration | None = None
+    """How match scores become probabilities; None: nobody has fitted it."""
 
     @property
     def embedding_space(self) -> str:

@@ -29,13 +29,20 @@ from cfack_runtime.manifest import (
     Scalar,
     TensorSpec,
 )
+from cfack_runtime.scoring import ScoreCalibration
 from cfack_runtime.strict_json import Fields, dump_json, read_object
 
 MANIFEST_NAME = "manifest.json"
 LARGEST_MANIFEST = 4 << 20
 """In bytes."""
+LARGEST_GRAPH = (1 << 31) - 1
+"""In bytes; Protocol Buffers, and so ONNX files, end there."""
+LARGEST_DOCUMENT = 64 << 20
+"""In bytes."""
 LARGEST_FILE = 1 << 40
-"""In bytes; a larger size in a manifest is a mistake."""
+"""In bytes, of any other file; a larger size in a manifest is a mistake."""
+MOST_PRECISIONS = 32
+MOST_DOCUMENTS = 64
 
 _LIMITS: dict[str, tuple[int, int]] = {
     "image_height": (1, 65_535),
@@ -67,10 +74,11 @@ def read_manifest(path: Path) -> Manifest:
         checkpoint_sha256=top.object("source").sha256("checkpoint_sha256"),
         graphs=_graphs(top.object("graphs")),
         parity=_parity(top.object("parity")),
-        documents=tuple(_file(entry) for entry in top.objects("documents")),
+        documents=_documents(top),
         preprocessing=_preprocessing(top.object("preprocessing")),
         created_by=top.text("created_by", r".*"),
         engines=read_engines(top),
+        score_calibration=_score_calibration(top),
     )
     _check_agreement(manifest, top)
     return manifest
@@ -94,9 +102,20 @@ def manifest_bytes(manifest: Manifest) -> bytes:
             },
             "parity": {precision: dict(summary) for precision, summary in manifest.parity.items()},
             "engines": engines_json(manifest.engines),
+            "score_calibration": asdict(manifest.score_calibration) if manifest.score_calibration else None,
             "documents": [asdict(entry) for entry in manifest.documents],
         }
     )
+
+
+def _score_calibration(top: Fields) -> ScoreCalibration | None:
+    if not top.optional("score_calibration"):
+        return None
+    fitted = top.object("score_calibration")
+    slope, offset = (fitted.number(name) for name in ("slope", "offset"))
+    if slope <= 0:
+        raise BundleError(f"{fitted.where}: slope is {slope}, expected a positive number")
+    return ScoreCalibration(slope, offset, fitted.integer("pairs", 2, 1 << 53), fitted.sha256("split_sha256"))
 
 
 def _check_format(top: Fields) -> None:
@@ -148,13 +167,24 @@ def _preprocessing(rules: Fields) -> Preprocessing:
     return known
 
 
-def _file(entry: Fields) -> FileEntry:
-    return FileEntry(entry.text("path"), entry.sha256("sha256"), entry.integer("size", 1, LARGEST_FILE))
+def _file(entry: Fields, largest: int = LARGEST_FILE) -> FileEntry:
+    return FileEntry(entry.text("path"), entry.sha256("sha256"), entry.integer("size", 1, largest))
+
+
+def _documents(top: Fields) -> tuple[FileEntry, ...]:
+    entries = top.objects("documents")
+    if len(entries) > MOST_DOCUMENTS:
+        raise BundleError(f"{top.where}: {len(entries)} documents, at most {MOST_DOCUMENTS} are read")
+    return tuple(_file(entry, LARGEST_DOCUMENT) for entry in entries)
 
 
 def _graphs(precisions: Fields) -> dict[str, dict[str, GraphEntry]]:
     if not precisions.values:
         raise BundleError(f"{precisions.where}: is empty, expected at least one precision")
+    if len(precisions.values) > MOST_PRECISIONS:
+        raise BundleError(
+            f"{precisions.where}: {len(precisions.values)} precisions, at most {MOST_PRECISIONS} are read"
+        )
     return {_precision(name, precisions): _graph_set(precisions.object(name)) for name in precisions.values}
 
 
@@ -165,7 +195,9 @@ def _graph_set(graphs: Fields) -> dict[str, GraphEntry]:
     found = {}
     for name in (*GRAPHS, *(name for name in REWRITES if name in graphs.values)):
         graph = graphs.object(name)
-        found[name] = GraphEntry(_file(graph), _tensors(graph, "inputs"), _tensors(graph, "outputs"))
+        found[name] = GraphEntry(
+            _file(graph, LARGEST_GRAPH), _tensors(graph, "inputs"), _tensors(graph, "outputs")
+        )
     return found
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfack_runtime.errors import DataError, UsageError
+from cfack_runtime.gallery_embeddings import EmbeddingParts
+from cfack_runtime.ranking_shortlist import Shortlist
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -24,7 +26,11 @@ OFFICIAL_FILL = -100.0
 """What the released evaluation gives every image that was not re-ranked."""
 
 _QUERY_BLOCK = 256
-_GALLERY_BLOCK = 65_536
+_FEW_QUERIES = 8
+_SCORES = 4 << 20
+"""Scores looked through together: 16 MB."""
+_BLOCK = 65_536
+"""Gallery images of one product, 64 MB in float32 at D = 256; fewer where there are many queries."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,14 @@ class Candidates:
     """The best gallery images of each query, best first."""
 
     indices: NDArray[np.int64]
-    """(Q, K): places in the gallery."""
+    """(Q, K): places in the gallery; -1 where `min_score` left fewer than K."""
     scores: NDArray[np.float32]
-    """(Q, K): their scores, falling along a row."""
+    """(Q, K): their scores, falling along a row; minus infinity where the index is -1."""
+
+    def found(self, query: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places and scores of one query, without the -1 at the end."""
+        count = int((self.indices[query] >= 0).sum())
+        return self.indices[query, :count], self.scores[query, :count]
 
 
 def similarity(queries: FloatArray, gallery: FloatArray) -> NDArray[np.float32]:
@@ -49,33 +60,48 @@ def similarity(queries: FloatArray, gallery: FloatArray) -> NDArray[np.float32]:
     return (queries.astype(np.float64) @ gallery.astype(np.float64).T).astype(np.float32)
 
 
-def top_k(queries: FloatArray, gallery: FloatArray, k: int) -> Candidates:
+def top_k(
+    queries: FloatArray,
+    gallery: FloatArray | EmbeddingParts,
+    k: int,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    min_score: float | None = None,
+) -> Candidates:
     """Find the k best gallery images of each query, by dot product; ties go by gallery order.
 
     A float32 product in blocks picks all that can be among the first k, and these are scored again as in
-    `similarity`. Memory does not grow with the gallery, which may be a memory-mapped file.
+    `similarity`. Memory does not grow with the gallery, which may be memory-mapped.
 
     Args:
         queries: (Q, D), finite.
         gallery: (G, D), finite, of any float type. Rows are taken to be no longer than a unit vector; of
             longer ones, near-ties at place k may be settled by float32 rounding.
-        k: at least 1; a gallery of fewer images gives them all.
+        k: at least 1; fewer images give them all.
+        rows: the places that may be found, ascending, each once, as `Gallery.select` gives them; None: all.
+        min_score: images that score less are left out.
 
     Raises:
-        UsageError: the shapes do not fit, or k is not positive.
+        UsageError: the shapes do not fit, k is not positive, or rows are no ascending places.
         DataError: an embedding is not finite.
     """
     _require_same_width(queries, gallery)
     if k < 1:
         raise UsageError(f"k must be at least 1, got {k}")
-    k = min(k, len(gallery))
-    indices = np.empty((len(queries), k), dtype=np.int64)
-    scores = np.empty((len(queries), k), dtype=np.float32)
-    for start in range(0, len(queries), _QUERY_BLOCK):
+    if rows is not None:
+        _require_places(rows, len(gallery))
+    if not np.isfinite(queries).all():
+        row = int(np.argwhere(~np.isfinite(queries))[0][0])
+        raise DataError(f"the embedding of query {row} is not finite; the model is broken")
+    parts = gallery if isinstance(gallery, EmbeddingParts) else EmbeddingParts.of(gallery)
+    k = min(k, len(parts) if rows is None else len(rows))
+    indices = np.full((len(queries), k), -1, dtype=np.int64)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    for start in range(0, len(queries) if k else 0, _QUERY_BLOCK):
         block = np.asarray(queries[start : start + _QUERY_BLOCK], dtype=np.float32)
-        for row, (places, values) in enumerate(_shortlists(block, gallery, k, start), start):
-            best = np.argsort(-values, kind="stable")[:k]
-            indices[row], scores[row] = places[best], values[best]
+        shortlist = _shortlist(block, parts, k, rows, min_score)
+        for row, (places, values) in enumerate(zip(shortlist.places, shortlist.scores, strict=True), start):
+            indices[row, : len(places)], scores[row, : len(places)] = places, values
     return Candidates(indices, scores)
 
 
@@ -136,40 +162,32 @@ def official_scores(rankings: NDArray[np.int64], match_scores: FloatArray) -> ND
     return scores
 
 
-def _shortlists(
-    queries: NDArray[np.float32], gallery: FloatArray, k: int, first_query: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Per query, in gallery order, every image that can be among its first k, with its final score."""
-    places: list[list[NDArray[np.int64]]] = [[] for _ in queries]
-    values: list[list[NDArray[np.float32]]] = [[] for _ in queries]
-    # A float32 dot product of D terms is off by at most D/2 eps |q||g|; two of them are compared.
-    slack = queries.shape[1] * np.finfo(np.float32).eps * np.linalg.norm(queries, axis=1)
-    exact = queries.astype(np.float64)
-    for start in range(0, len(gallery), _GALLERY_BLOCK):
-        block = np.asarray(gallery[start : start + _GALLERY_BLOCK], dtype=np.float32)
-        rough = queries @ block.T
-        _require_finite(rough, queries, first_query, start)
-        threshold = _kth_best(rough, k) - slack
-        for row in range(len(queries)):
-            chosen = np.flatnonzero(rough[row] >= threshold[row])
-            # einsum adds each row up in the same order, however many rows there are.
-            score = np.einsum("gd,d->g", block[chosen].astype(np.float64), exact[row])
-            places[row].append(chosen + start)
-            values[row].append(score.astype(np.float32))
-    empty = (np.empty(0, np.int64), np.empty(0, np.float32))
-    return [
-        (np.concatenate([empty[0], *p]), np.concatenate([empty[1], *v]))
-        for p, v in zip(places, values, strict=True)
-    ]
+def _shortlist(
+    queries: NDArray[np.float32],
+    gallery: EmbeddingParts,
+    k: int,
+    rows: NDArray[np.int64] | None,
+    min_score: float | None,
+) -> Shortlist:
+    width = max(min(_SCORES // len(queries), len(gallery)), 1)
+    shortlist = Shortlist(queries, gallery, k, width, min_score)
+    # Copying a scattered row takes as long as multiplying 30 that lie together, or 4 by many queries.
+    sparse = 30 if len(queries) < _FEW_QUERIES else 4
+    for block in gallery.blocks(min(_BLOCK, width), rows, sparse=sparse):
+        shortlist.add(block)
+    shortlist.flush()
+    return shortlist
 
 
-def _kth_best(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """The k-th largest value of each row, or the smallest where there are fewer."""
-    place = max(scores.shape[1] - k, 0)
-    return np.asarray(np.partition(scores, place, axis=1)[:, place])
+def _require_places(rows: NDArray[np.int64], count: int) -> None:
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise UsageError(f"rows are {rows.dtype} {rows.shape}, expected a list of places")
+    if len(rows) and (rows[0] < 0 or rows[-1] >= count or (np.diff(rows) <= 0).any()):
+        raise UsageError(f"rows must be ascending places of a gallery of {count}, each once")
 
 
-def _require_same_width(queries: FloatArray, gallery: FloatArray) -> None:
+def _require_same_width(queries: FloatArray, gallery: FloatArray | EmbeddingParts) -> None:
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         raise UsageError(
             f"queries {queries.shape} and gallery {gallery.shape} must be matrices of embeddings of one width"
@@ -189,14 +207,3 @@ def _require_match_shape(rankings: NDArray[np.int64], match_scores: FloatArray) 
             "expected (Q, K) beside (Q, G) with K <= G"
         )
     return int(match_scores.shape[1])
-
-
-def _require_finite(
-    scores: NDArray[np.float32], queries: NDArray[np.float32], first_query: int, first_image: int
-) -> None:
-    if np.isfinite(scores).all():
-        return
-    row, column = np.argwhere(~np.isfinite(scores))[0]
-    if not np.isfinite(queries[row]).all():
-        raise DataError(f"the embedding of query {first_query + row} is not finite; the model is broken")
-    raise DataError(f"the embedding of gallery image {first_image + column} is not finite; encode it again")

@@ -102,6 +102,13 @@ class Fields:
             raise self.error(f"{self.where}: {name} is {value}, expected {low} to {high}")
         return int(value)
 
+    def number(self, name: str) -> float:
+        """Return a finite number, whole or not."""
+        value = self.values.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        return float(self._get(name, float, "a number"))
+
     def boolean(self, name: str) -> bool:
         """Return true or false."""
         return bool(self._get(name, bool, "true or false"))

@@ -178,7 +178,7 @@ def test_several_blocks_of_queries_give_the_same(monkeypatch, tiny_model, tokeni
     for official in (False, True):
         whole = evaluate(tiny_model, tokenizer, noise_split, rerank=3, official=official)
         with monkeypatch.context() as patch:
-            patch.setattr("cfack.evaluation.protocol._QUERY_BLOCK", 2)
+            patch.setattr("cfack.evaluation.trial._QUERY_BLOCK", 2)
             blocked = evaluate(tiny_model, tokenizer, noise_split, rerank=3, official=official)
         assert replace(whole, seconds=0) == replace(blocked, seconds=0)
 

@@ -78,7 +78,7 @@ def test_several_threads_may_run_one_graph(text_encoder: Backend) -> None:
 
 def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "graph.onnx").write_bytes(b"not protobuf")
-    with pytest.raises(BackendError, match=r"graph\.onnx: ONNX Runtime cannot load it"):
+    with pytest.raises(BackendError, match=r"graph\.onnx: no valid ONNX file"):
         open_backend(tmp_path / "graph.onnx")
 
 
@@ -93,7 +93,7 @@ def test_a_graph_that_reads_a_file_outside_its_folder_is_refused(tmp_path: Path)
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     (tmp_path / "inside" / "graph.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(BackendError, match="cannot load it"):
+    with pytest.raises(BackendError, match="external data"):
         open_backend(tmp_path / "inside" / "graph.onnx")
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cfack_runtime.backends import Backend, open_backend
-from cfack_runtime.encoders import ImageEncoder, Reranker, TextEncoder
+from cfack_runtime.encoders import ImageEncoder, TextEncoder
 from cfack_runtime.errors import BackendError, DataError, UsageError
 from cfack_runtime.manifest import Geometry, TensorSpec
+from cfack_runtime.rerank import Reranker
 from cfack_runtime.tokenizer import CaptionTokenizer
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cfack_runtime.errors import DataError, UsageError
+from cfack_runtime.gallery_embeddings import EmbeddingPart, EmbeddingParts
 from cfack_runtime.ranking import official_scores, rank_all, rerank_order, similarity, top_k
 
 
@@ -46,7 +47,7 @@ def test_a_gallery_and_queries_of_several_blocks_give_the_same(monkeypatch):
     queries, gallery = unit_rows(20, 16, 1), unit_rows(200, 16, 2)
     gallery[[3, 77, 150]] = gallery[40]
     whole = top_k(queries, gallery, 15)
-    monkeypatch.setattr("cfack_runtime.ranking._GALLERY_BLOCK", 7)
+    monkeypatch.setattr("cfack_runtime.ranking._BLOCK", 7)
     monkeypatch.setattr("cfack_runtime.ranking._QUERY_BLOCK", 3)
     blocked = top_k(queries, gallery, 15)
     assert np.array_equal(blocked.indices, whole.indices)
@@ -83,7 +84,7 @@ def test_a_half_precision_gallery_is_read_in_full_precision():
 
 
 def test_a_broken_embedding_is_named_by_its_place(monkeypatch):
-    monkeypatch.setattr("cfack_runtime.ranking._GALLERY_BLOCK", 4)
+    monkeypatch.setattr("cfack_runtime.ranking._BLOCK", 4)
     queries, gallery = unit_rows(3, 8), unit_rows(9, 8)
     gallery[6, 2] = np.nan
     with pytest.raises(DataError, match="gallery image 6 is not finite"):
@@ -149,3 +150,74 @@ def test_the_tail_is_in_dual_encoder_order_only_without_the_official_fill():
     match_scores = np.array([[0.5, 3.0]])
     assert rerank_order(rankings, match_scores).tolist() == [[2, 4, 3, 1, 0]]
     assert rank_all(official_scores(rankings, match_scores)).tolist() == [[2, 4, 0, 1, 3]]
+
+
+def cut(gallery, *sizes):
+    """The same embeddings in parts, with a foreign row before each."""
+    parts, start = [], 0
+    for size in sizes:
+        rows = gallery[start : start + size]
+        values = np.concatenate([np.full((1, gallery.shape[1]), np.nan, gallery.dtype), rows])
+        parts.append(EmbeddingPart(values, np.arange(1, size + 1)))
+        start += size
+    return EmbeddingParts(parts, gallery.shape[1])
+
+
+def test_parts_with_rows_that_do_not_count_give_what_one_array_gives(monkeypatch):
+    queries, gallery = unit_rows(9, 16, 1), unit_rows(300, 16, 2)
+    gallery[[3, 77, 150]] = gallery[40]
+    parts = cut(gallery, 7, 1, 192, 100)
+    assert parts.shape == (300, 16)
+    assert np.array_equal(np.asarray(parts), gallery)
+    whole = top_k(queries, gallery, 15)
+    for block in (1_000, 10):
+        monkeypatch.setattr("cfack_runtime.ranking._BLOCK", block)
+        found = top_k(queries, parts, 15)
+        assert np.array_equal(found.indices, whole.indices)
+        assert np.array_equal(found.scores, whole.scores)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.4, 0.95, 1.0])
+def test_only_the_rows_asked_for_are_found(share):
+    queries, gallery = unit_rows(9, 16, 1), unit_rows(400, 16, 2)
+    rows = np.flatnonzero(np.random.default_rng(3).random(400) < share)
+    found = top_k(queries, cut(gallery, 150, 250), 10, rows=rows)
+    alone = top_k(queries, gallery[rows], 10)
+    assert np.array_equal(found.indices, rows[alone.indices])
+    assert np.array_equal(found.scores, alone.scores)
+
+
+def test_no_rows_find_nothing_and_wrong_rows_are_refused():
+    queries, gallery = unit_rows(2, 4), unit_rows(5, 4)
+    assert top_k(queries, gallery, 3, rows=np.empty(0, np.int64)).indices.shape == (2, 0)
+    for rows in ([3, 2], [1, 1], [-1], [5]):
+        with pytest.raises(UsageError, match="ascending places of a gallery of 5, each once"):
+            top_k(queries, gallery, 3, rows=np.array(rows))
+    with pytest.raises(UsageError, match="rows are float64"):
+        top_k(queries, gallery, 3, rows=np.array([0.5]))
+
+
+def test_images_below_the_least_score_are_left_out():
+    gallery = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], dtype=np.float32)
+    found = top_k(np.array([[1, 0], [0, -1]], dtype=np.float32), gallery, 3, min_score=0.5)
+    assert found.indices.tolist() == [[0, 2, -1], [-1, -1, -1]]
+    assert [row.tolist() for row in found.found(0)] == [[0, 2], pytest.approx([1, 0.6])]
+    assert found.found(1)[0].tolist() == []
+    assert top_k(gallery[:1], gallery, 3, min_score=1.0).found(0)[0].tolist() == [0]  # 1.0 reaches 1.0
+
+
+def test_a_gallery_of_equal_images_is_exact_too(monkeypatch):
+    monkeypatch.setattr("cfack_runtime.ranking_shortlist._EXACT_ROWS", 7)
+    gallery = np.tile(unit_rows(1, 8), (100, 1))
+    gallery[[50, 99]] = -gallery[0]
+    found = top_k(gallery[:1], gallery, 60)
+    assert found.indices[0].tolist() == [place for place in range(61) if place != 50]
+
+
+def test_a_bad_row_that_nobody_may_find_does_no_harm():
+    gallery = unit_rows(9, 8)
+    gallery[6, 2] = np.nan
+    rows = np.array([0, 1, 2, 3, 4, 5, 7, 8])
+    assert top_k(unit_rows(3, 8), gallery, 2, rows=rows).indices.shape == (3, 2)
+    with pytest.raises(DataError, match="gallery image 6 is not finite"):
+        top_k(unit_rows(3, 8), gallery, 2, rows=np.array([5, 6, 7]))

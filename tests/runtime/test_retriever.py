@@ -310,7 +310,7 @@ def test_segments_are_committed_when_they_are_full(
 ) -> None:
     monkeypatch.setattr(indexing, "SEGMENT_IMAGES", 2)
     gallery = retriever.index(photos, tmp_path / "gallery", batch_size=1)
-    assert [len(segment.images) for segment in gallery.segments] == [2, 2, 1]
+    assert [len(segment) for segment in gallery.segments] == [2, 2, 1]
     assert names(retriever.search(gallery, "red", k=3)) == ["red.png", "red-bottom.png", "red-top.png"]
 
 
@@ -319,7 +319,7 @@ def test_a_slow_segment_is_committed_by_time(
 ) -> None:
     monkeypatch.setattr(indexing, "SEGMENT_SECONDS", 0.0)
     gallery = retriever.index(photos, tmp_path / "gallery", batch_size=2)
-    assert [len(segment.images) for segment in gallery.segments] == [2, 2, 1]
+    assert [len(segment) for segment in gallery.segments] == [2, 2, 1]
 
 
 def test_a_gallery_of_another_model_is_refused_for_searching_and_for_adding(

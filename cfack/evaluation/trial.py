@@ -1,0 +1,80 @@
+"""The rankings of a split and what they are worth, whatever made the embeddings.
+
+Shapes: Q queries, G gallery images, K candidates, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfack.data.annotations import Split
+from cfack_runtime.metrics import QueryMetrics, query_metrics, relevance
+from cfack_runtime.progress import ProgressCallback
+from cfack_runtime.ranking import official_scores, rank_all, rerank_order, similarity
+
+# Rankings of one block of queries live at a time: at 20,000 images a few hundred MB.
+_QUERY_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Embeddings and identities of both sides; ranks a block of queries at a time."""
+
+    queries: NDArray[np.float32]  # (Q, D)
+    gallery: NDArray[np.float32]  # (G, D)
+    query_ids: NDArray[np.int64]  # (Q,)
+    gallery_ids: NDArray[np.int64]  # (G,)
+
+    @classmethod
+    def of(cls, split: Split, queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> Trial:
+        """Put the embeddings (Q, D) of all captions and (G, D) of all images beside their identities."""
+        ids = np.array([record.identity for record in split.records])
+        captions = [len(record.captions) for record in split.records]
+        return cls(queries, gallery, np.repeat(ids, captions), ids)
+
+    def dual_encoder(self, count: int) -> tuple[QueryMetrics, NDArray[np.int64]]:
+        """Metrics of the dual encoder, and the first `count` images of each query."""
+        metrics, candidates = [], []
+        for block, rankings in self._rankings():
+            metrics.append(self._measure(block, rankings))
+            candidates.append(rankings[:, :count].copy())  # a view would keep the whole ranking
+        return QueryMetrics.concatenate(metrics), np.concatenate(candidates)
+
+    def reranked(self, match_scores: NDArray[np.floating[Any]], official: bool) -> QueryMetrics:
+        """Metrics once the candidates are in the order of their match scores (Q, K)."""
+        metrics = []
+        for block, rankings in self._rankings():
+            scores = match_scores[block]
+            if official:
+                reordered = rank_all(official_scores(rankings, scores))
+            else:
+                reordered = rerank_order(rankings, scores)
+            metrics.append(self._measure(block, reordered))
+        return QueryMetrics.concatenate(metrics)
+
+    def _rankings(self) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+        for start in range(0, len(self.queries), _QUERY_BLOCK):
+            block = slice(start, start + _QUERY_BLOCK)
+            yield block, rank_all(similarity(self.queries[block], self.gallery))
+
+    def _measure(self, block: slice, rankings: NDArray[np.int64]) -> QueryMetrics:
+        relevant = relevance(rankings, self.query_ids[block], self.gallery_ids)
+        return query_metrics(relevant, first_query=block.start)
+
+
+class Stages:
+    """One count of progress over several stages."""
+
+    def __init__(self, progress: ProgressCallback, totals: tuple[int, ...]) -> None:
+        self._progress = progress
+        self._totals = totals
+
+    def report(self, stage: int) -> ProgressCallback:
+        """Return what one stage reports to."""
+        before, total = sum(self._totals[:stage]), sum(self._totals)
+        return lambda done, _of, /: self._progress(before + done, total)
