@@ -1,0 +1,57 @@
+"""The base-size model with random weights, as a checkpoint and as graphs, for `cfack_bench.retrieval`.
+
+    python benchmarks/base_graphs.py bench-base
+
+A script of its own, since benchmarks do not import the exporter.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from cfack.config import load_config
+from cfack.modeling import build_model
+from cfack.modeling.checkpoint import load_checkpoint, save_checkpoint
+from cfack_runtime.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def prepare(work: Path) -> None:
+    """Fill the folder with `checkpoint/`, `fp32/` and `int8-cpu/`, as far as they are missing."""
+    if not (work / "checkpoint").exists():
+        config = replace(load_config("base-384").model, cnn=None, momentum=False, mlm=False)
+        torch.manual_seed(0)
+        words = [*SPECIAL_TOKENS, *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+        tokenizer = CaptionTokenizer.from_tokens(words, config.text.max_tokens)
+        save_checkpoint(work / "checkpoint", build_model(config), config, tokenizer)
+    if not (work / "fp32").exists():
+        _export(work)
+    if not (work / "int8-cpu").exists():
+        _quantize(work)
+
+
+def _export(work: Path) -> None:
+    from cfack_export.graphs import graph_specs, rewrite_specs
+    from cfack_export.onnx_export import export_graph, ready_for_export
+
+    (work / "fp32").mkdir(parents=True)
+    with ready_for_export(load_checkpoint(work / "checkpoint")) as model:
+        for spec in (*graph_specs(model), *rewrite_specs(model)):
+            export_graph(spec, work / "fp32" / f"{spec.name}.onnx")
+
+
+def _quantize(work: Path) -> None:
+    from cfack_export.precision.int8_cpu import to_int8_cpu
+
+    (work / "int8-cpu").mkdir(parents=True)
+    for source in sorted((work / "fp32").glob("*.onnx")):
+        to_int8_cpu(source, work / "int8-cpu" / source.name, source.stem, exclude=())
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]))
