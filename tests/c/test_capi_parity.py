@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes as c
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def test_only_the_api_is_exported() -> None:
     ).stdout
     names = {line.split()[2] for line in listing.splitlines()}
     header = (capi.ROOT / "runtime" / "c" / "include" / "cfack.h").read_text()
-    declared = {part.split("(")[0].split()[-1].lstrip("*") for part in header.split("CFACK_API ")[3:]}
+    declared = set(re.findall(r"^CFACK_API .*?\b(cfack_\w+)\(", header, re.MULTILINE))
     assert names == declared
 
 

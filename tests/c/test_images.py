@@ -26,6 +26,8 @@ def program(tmp_path_factory):
         pytest.skip("CMake or a C++ compiler is not installed")
     if given := os.environ.get("CFACK_TEXT_IMAGE_BUILD"):  # built by hand, with sanitizers say
         return Path(given) / "image_stdio"
+    if given := os.environ.get("CFACK_C_BUILD"):  # of the whole library
+        return Path(given) / "tests" / "image_stdio"
     build = tmp_path_factory.mktemp("text_image")
     subprocess.run(["cmake", "-S", PROJECT, "-B", build], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(

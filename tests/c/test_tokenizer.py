@@ -31,6 +31,8 @@ def program(tmp_path_factory):
     """Builds the program that runs the C modules on cases from stdin."""
     if given := os.environ.get("CFACK_TEXT_IMAGE_BUILD"):  # built by hand, with sanitizers say
         return Path(given) / "tokenizer_stdio"
+    if given := os.environ.get("CFACK_C_BUILD"):  # of the whole library
+        return Path(given) / "tests" / "tokenizer_stdio"
     if not (shutil.which("cmake") and shutil.which("c++")):
         pytest.skip("CMake or a C++ compiler is not installed")
     build = tmp_path_factory.mktemp("text_image")

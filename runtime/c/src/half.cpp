@@ -3,6 +3,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -52,7 +53,10 @@ uint16_t narrow(float value) {
 #if defined(__x86_64__)
 
 bool has_f16c() {
-  static const bool found = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  static const bool found = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;  // "f16c" is no name to clang 14
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+  }();
   return found;
 }
 
