@@ -14,10 +14,10 @@ from cfack_export.engines import (
     build_engines,
     require_targets,
 )
+from cfack_export.graph_folder import GraphFolder
 from cfack_export.options import EngineRequest
 from cfack_runtime.backends.engine_library import EngineLibrary
-from cfack_runtime.files import sha256_file
-from cfack_runtime.graph_contract import graph_signatures, rewrite_signatures
+from cfack_runtime.graph_contract import all_signatures
 from cfack_runtime.manifest import Geometry
 from cfack_runtime.progress import ProgressCallback
 
@@ -46,8 +46,7 @@ def check_requested(requests: Sequence[EngineRequest]) -> tuple[CheckedRequest, 
 
 def build_requested(
     requests: Sequence[CheckedRequest],
-    graphs: Mapping[str, Path],
-    token_types: Mapping[str, str],
+    graphs: Mapping[str, GraphFolder],
     geometry: Geometry,
     out: Path,
     progress: ProgressCallback,
@@ -56,8 +55,7 @@ def build_requested(
 
     Args:
         requests: from `check_requested`.
-        graphs: precision -> folder with its ONNX files.
-        token_types: precision -> "float32" or "float16".
+        graphs: precision -> its ONNX files.
         geometry: the sizes of the model.
         out: folder for the engines.
         progress: thousandths of an engine done, and in all.
@@ -65,11 +63,12 @@ def build_requested(
     Raises:
         BackendError: a library cannot build an engine.
     """
+    inputs = {name: signature[0] for name, signature in all_signatures(geometry).items()}
     sources = [
-        source
+        EngineSource(precision, name, folder.file(name), sha256, inputs[name])
         for precision, folder in graphs.items()
         if precision in ENGINE_PRECISIONS
-        for source in _sources(precision, folder, token_types[precision], geometry)
+        for name, sha256 in folder.sha256.items()
     ]
     built: list[BuiltEngine] = []
     for number, checked in enumerate(requests):
@@ -85,12 +84,3 @@ def build_requested(
             ),
         )
     return tuple(built)
-
-
-def _sources(precision: str, folder: Path, token_type: str, geometry: Geometry) -> list[EngineSource]:
-    signatures = {**graph_signatures(geometry, token_type), **rewrite_signatures(geometry, token_type)}
-    return [
-        EngineSource(precision, name, file, sha256_file(file), inputs)
-        for name, (inputs, _) in signatures.items()
-        if (file := folder / f"{name}.onnx").is_file()
-    ]

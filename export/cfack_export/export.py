@@ -20,9 +20,10 @@ from cfack.modeling.checkpoint import checkpoint_hash, load_experiment, load_tok
 from cfack_export.engine_stage import CheckedRequest, build_requested, check_requested
 from cfack_export.engines import BuiltEngine
 from cfack_export.fp32_stage import LazyModel, export_fp32
+from cfack_export.graph_folder import GraphFolder
 from cfack_export.graphs import geometry
 from cfack_export.int8_stage import convert_int8_cpu, read_conversion
-from cfack_export.options import FP32, INT8_CPU, ExportOptions
+from cfack_export.options import ExportOptions
 from cfack_export.parity import (
     ParityGate,
     Reference,
@@ -32,14 +33,16 @@ from cfack_export.parity import (
     load_reference,
     sample_split,
 )
+from cfack_export.parity.backends import open_folder
+from cfack_export.parity.limits import FP32, INT8_CPU
+from cfack_export.parity.measure import measure_precisions
 from cfack_export.parity.torch_reference import torch_reference
 from cfack_export.readme import bundle_readme
 from cfack_export.stage_clock import StageClock, StageTitle, no_title
 from cfack_export.stages import StageCache
-from cfack_export.verdict_stage import Verdict, measure_precisions
+from cfack_export.verdict import Verdict
 from cfack_runtime.bundle import write_bundle
 from cfack_runtime.errors import ParityError, UsageError
-from cfack_runtime.files import sha256_file
 from cfack_runtime.manifest import Geometry, Preprocessing, embedding_space
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.tokenizer import CaptionTokenizer
@@ -48,7 +51,6 @@ _log = logging.getLogger(__name__)
 
 _MEASURED_SPLITS = ("val", "test")
 """Looked for in this order: the choice of a precision is one more thing that a test split is not for."""
-_BACKEND = "ONNX Runtime (CPU)"
 _REFERENCE = "reference.npz"
 
 
@@ -114,11 +116,11 @@ class _Export:
 
     def run(self, out: Path, scratch: Path, overwrite: bool) -> None:
         cache = StageCache(self._options.cache or scratch / "stages")
-        graphs = {FP32: self._fp32(cache)}
+        graphs = {FP32: GraphFolder.of(self._fp32(cache))}
         reference = self._reference(cache)
         gate = ParityGate(reference, max_drop=self._options.max_drop)
         if INT8_CPU in self._options.ordered:
-            graphs[INT8_CPU] = self._int8_cpu(cache, gate, graphs[FP32])
+            graphs[INT8_CPU] = GraphFolder.of(self._int8_cpu(cache, gate, graphs[FP32]))
         verdict = self._verdict(cache, gate, graphs)
         passed = self._judge(verdict, out)
         engines = self._build_engines(scratch / "engines", {name: graphs[name] for name in passed})
@@ -150,33 +152,32 @@ class _Export:
         folder = cache.folder("reference", {"key": key}, compute)
         return load_reference(folder / _REFERENCE, inputs, key)
 
-    def _int8_cpu(self, cache: StageCache, gate: ParityGate, fp32: Path) -> Path:
+    def _int8_cpu(self, cache: StageCache, gate: ParityGate, fp32: GraphFolder) -> Path:
         progress = self._clock.start("Converting to INT8 for CPU")
         return cache.folder(
             INT8_CPU,
             {
-                "fp32": _hashes(fp32),
+                "fp32": fp32.sha256,
                 "reference": gate.reference.inputs.key(self._weights),
                 "max_drop": self._options.max_drop,
             },
-            lambda folder: convert_int8_cpu(fp32, folder, gate, progress),
+            lambda folder: convert_int8_cpu(fp32.path, folder, gate, progress),
         )
 
-    def _verdict(self, cache: StageCache, gate: ParityGate, graphs: Mapping[str, Path]) -> Verdict:
+    def _verdict(self, cache: StageCache, gate: ParityGate, graphs: Mapping[str, GraphFolder]) -> Verdict:
         progress = self._clock.start("Measuring parity")
         inputs = {
             "reference": gate.reference.inputs.key(self._weights),
             "max_drop": self._options.max_drop,
-            "graphs": {name: _hashes(folder) for name, folder in graphs.items()},
+            "graphs": {name: folder.sha256 for name, folder in graphs.items()},
         }
-        backends = dict.fromkeys(graphs, _BACKEND)
-        folder = cache.folder(
-            "parity",
-            inputs,
-            lambda folder: measure_precisions(gate, graphs, backends, progress).write(folder),
-        )
-        return Verdict.read(folder).with_conversions(
-            {name: read_conversion(folder) for name, folder in graphs.items()}
+
+        def measure(folder: Path) -> None:
+            opening = {name: open_folder(files.path, name) for name, files in graphs.items()}
+            Verdict.of(measure_precisions(gate, opening, progress=progress)).write(folder)
+
+        return Verdict.read(cache.folder("parity", inputs, measure)).with_conversions(
+            {name: read_conversion(files.path) for name, files in graphs.items()}
         )
 
     def _judge(self, verdict: Verdict, out: Path) -> list[str]:
@@ -188,17 +189,16 @@ class _Export:
             _log.warning("%s was refused and is marked so: %s", precision, "; ".join(sentences))
         return passed
 
-    def _build_engines(self, folder: Path, graphs: Mapping[str, Path]) -> tuple[BuiltEngine, ...]:
+    def _build_engines(self, folder: Path, graphs: Mapping[str, GraphFolder]) -> tuple[BuiltEngine, ...]:
         if not self._engines:
             return ()
         progress = self._clock.start("Building engines")
-        types = dict.fromkeys(graphs, "float32")
-        return build_requested(self._engines, graphs, types, self._geometry, folder, progress)
+        return build_requested(self._engines, graphs, self._geometry, folder, progress)
 
     def _write(
         self,
         out: Path,
-        graphs: Mapping[str, Path],
+        graphs: Mapping[str, GraphFolder],
         verdict: Verdict,
         engines: tuple[BuiltEngine, ...],
         overwrite: bool,
@@ -208,7 +208,7 @@ class _Export:
         space = embedding_space(self._weights, tokenizer_sha256, self._geometry, Preprocessing())
         write_bundle(
             out,
-            graphs=graphs,
+            graphs={name: folder.path for name, folder in graphs.items()},
             geometry=self._geometry,
             tokenizer_json=tokenizer_json,
             checkpoint_sha256=self._weights,
@@ -244,10 +244,6 @@ def _stages(options: ExportOptions) -> list[tuple[str, int]]:
     if options.engines:
         stages.append(("Building engines", 2))
     return [*stages, ("Writing the bundle", 1)]
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {file.name: sha256_file(file) for file in sorted(folder.glob("*.onnx"))}
 
 
 def _refusal(verdict: Verdict, out: Path, fp32_passed: bool) -> str:

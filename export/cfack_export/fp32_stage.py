@@ -9,7 +9,6 @@ from cfack.modeling import CFACK
 from cfack.modeling.checkpoint import load_checkpoint
 from cfack_export.graphs import graph_specs, rewrite_specs
 from cfack_export.onnx_export import export_graph, ready_for_export
-from cfack_runtime.graph_contract import GRAPHS, REWRITES
 from cfack_runtime.progress import ProgressCallback
 
 # Held by training only, and more than half of a published checkpoint.
@@ -33,11 +32,6 @@ class LazyModel:
         for part in _TRAINING_PARTS:
             setattr(model, part, None)
         return model
-
-
-def graph_names(rewrites: bool) -> tuple[str, ...]:
-    """The graphs of a precision, in the order in which they are made."""
-    return (*GRAPHS, *REWRITES) if rewrites else GRAPHS
 
 
 def export_fp32(model: CFACK, folder: Path, *, rewrites: bool, progress: ProgressCallback) -> None:

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cfack_export.options import INT8_CPU
 from cfack_export.parity import ParityGate
+from cfack_export.parity.backends import open_folder
+from cfack_export.parity.limits import INT8_CPU
 from cfack_export.precision.int8_cpu import to_int8_cpu
 from cfack_export.precision.layers import quantizable_layers
 from cfack_export.precision.reports import Int8Report
 from cfack_export.precision.restore import restore_layers
-from cfack_export.verdict_stage import opened_graphs
 from cfack_runtime.graph_contract import IMAGE_ENCODER, RERANKER, TEXT_ENCODER
 from cfack_runtime.progress import ProgressCallback
 
@@ -46,8 +46,8 @@ def convert_int8_cpu(fp32: Path, folder: Path, gate: ParityGate, progress: Progr
         nonlocal measured
         with tempfile.TemporaryDirectory(dir=folder, prefix=".trial-") as trial:
             _convert(fp32, Path(trial), exclude)
-            with opened_graphs(Path(trial)) as graphs:
-                points = gate.drop(INT8_CPU, graphs)
+            with open_folder(Path(trial), INT8_CPU) as graphs:
+                points = gate.drop(INT8_CPU, graphs.runs)
         measured += 1
         progress(measured, _TRIALS)
         return points

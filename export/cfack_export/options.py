@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cfack_export.engines import EngineOptions
 from cfack_export.parity import SampleSize
+from cfack_export.parity.limits import FP32, INT8_CPU
 from cfack_export.stages import default_cache
 from cfack_runtime.errors import UsageError
 
-FP32, INT8_CPU = "fp32", "int8-cpu"
 PRECISIONS = (FP32, INT8_CPU)
 
 

@@ -17,8 +17,7 @@ from cfack_runtime.graph_contract import (
     GRAPHS,
     REWRITES,
     Signature,
-    graph_signatures,
-    rewrite_signatures,
+    all_signatures,
 )
 from cfack_runtime.manifest import FileEntry, Geometry, GraphEntry, Manifest, Scalar
 from cfack_runtime.manifest_json import MANIFEST_NAME, manifest_bytes, read_manifest
@@ -159,7 +158,7 @@ def write_bundle(
         readme: content of `README.md`, for people.
         created_by: program and version.
         signatures: precision -> graph name -> inputs and outputs, where they are not those of
-            `graph_signatures` (float16 tokens).
+            `all_signatures` (float16 tokens).
         parity_document: content of `parity.json`.
         engines: what the manifest says of each engine, and the file to copy.
         overwrite: replace an existing bundle.
@@ -168,7 +167,7 @@ def write_bundle(
         BundleError: something is missing or breaks the contract of the graphs; nothing was written.
         UsageError: `out` exists and `overwrite` is off.
     """
-    all_signatures = {**graph_signatures(geometry), **rewrite_signatures(geometry)}
+    contract = all_signatures(geometry)
     with atomic_folder(out, overwrite=overwrite) as folder:
         manifest = Manifest(
             geometry=geometry,
@@ -179,7 +178,7 @@ def write_bundle(
                     Path(source),
                     folder,
                     precision,
-                    (signatures or {}).get(precision, all_signatures),
+                    (signatures or {}).get(precision, contract),
                 )
                 for precision, source in graphs.items()
             },

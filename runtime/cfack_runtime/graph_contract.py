@@ -78,6 +78,11 @@ def rewrite_signatures(geometry: Geometry, token_dtype: str = "float32") -> dict
     }
 
 
+def all_signatures(geometry: Geometry) -> dict[str, Signature]:
+    """Name -> inputs and outputs of all graphs of the contract, with float32 tokens."""
+    return {**graph_signatures(geometry), **rewrite_signatures(geometry)}
+
+
 def _with_batch(spec: TensorSpec, batch: int | str) -> TensorSpec:
     return TensorSpec(spec.name, spec.dtype, (batch, *spec.shape[1:]))
 

@@ -14,9 +14,8 @@ from cfack_runtime.errors import BundleError
 from cfack_runtime.graph_contract import (
     GRAPHS,
     REWRITES,
+    all_signatures,
     check_tensors,
-    graph_signatures,
-    rewrite_signatures,
 )
 from cfack_runtime.manifest import (
     FORMAT,
@@ -131,7 +130,7 @@ def _check_format(top: Fields) -> None:
 
 
 def _check_agreement(manifest: Manifest, top: Fields) -> None:
-    signatures = {**graph_signatures(manifest.geometry), **rewrite_signatures(manifest.geometry)}
+    signatures = all_signatures(manifest.geometry)
     for precision, graphs in manifest.graphs.items():
         if precision not in manifest.parity:
             raise BundleError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cfack_export.parity.feeds import Run, backend_run
 from cfack_runtime.backends import Backend, open_backend
@@ -54,6 +55,24 @@ def open_graphs(
             yield _onnx_runtime(closing, bundle, precision, device, threads)
         else:
             yield _engines(closing, bundle, precision, backend, device)
+
+
+@contextmanager
+def open_folder(folder: Path, precision: str) -> Iterator[OpenGraphs]:
+    """Load the ONNX files of a folder, NAME.onnx each, into ONNX Runtime on the CPU.
+
+    What an export measures before there is a bundle. They are closed with the block.
+
+    Raises:
+        BackendError: ONNX Runtime is missing, or refuses a graph.
+    """
+    with ExitStack() as closing:
+        runs = {}
+        for file in sorted(folder.glob("*.onnx")):
+            opened = open_backend(file)
+            closing.callback(opened.close)
+            runs[file.stem] = backend_run(opened)
+        yield OpenGraphs(onnx_runtime_name("cpu", precision), runs)
 
 
 def onnx_runtime_name(device: str, precision: str) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cfack.data.annotations import read_split
 from cfack_export.parity.backends import ONNX_RUNTIME, open_graphs
-from cfack_export.parity.cross import cross_matrix
-from cfack_export.parity.feeds import one_text_run
 from cfack_export.parity.gate import ParityGate
 from cfack_export.parity.limits import FP32
+from cfack_export.parity.measure import measure_precisions
 from cfack_export.parity.reference import Reference, compute_reference, gate_inputs
 from cfack_export.parity.report import PrecisionReport, parity_document
 from cfack_export.parity.sample import SplitSample, default_size, sample_split
@@ -158,25 +156,12 @@ def verify_bundle(
     """
     gate = ParityGate(reference, max_drop=max_drop)
     chosen = tuple(precisions) or _available(bundle, backend)
-    reports, engines, rerankers = [], {}, {}
-    with ExitStack() as closing:
-        for number, precision in enumerate(chosen):
-            graphs = closing.enter_context(
-                open_graphs(bundle, precision, backend=backend, device=device, threads=threads)
-            )
-            reports.append(
-                gate.measure(
-                    precision,
-                    graphs.backend,
-                    graphs.runs,
-                    profiles=graphs.profiles,
-                    progress=_part(progress, number, len(chosen)),
-                )
-            )
-            engines[precision] = graphs.engines
-            rerankers[precision] = one_text_run(graphs.runs)
-        matrix = cross_matrix(reference, reports, rerankers)
-    return Verification(bundle, tuple(reports), engines, matrix)
+    opening = {
+        precision: open_graphs(bundle, precision, backend=backend, device=device, threads=threads)
+        for precision in chosen
+    }
+    found = measure_precisions(gate, opening, progress=progress)
+    return Verification(bundle, found.reports, found.engines, found.cross_precision)
 
 
 def record_verdict(verification: Verification) -> Bundle:
@@ -202,8 +187,3 @@ def _available(bundle: Bundle, backend: str) -> tuple[str, ...]:
     if not built:
         raise BundleError(f"{bundle.path}: holds no {backend} engines; build them with `cfack export`")
     return tuple(precision for precision in bundle.manifest.graphs if precision in built)
-
-
-def _part(progress: ProgressCallback, number: int, count: int) -> ProgressCallback:
-    """Progress of one of several precisions of equal work."""
-    return lambda done, total, /: progress(number * total + done, count * total)
