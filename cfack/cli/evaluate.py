@@ -48,6 +48,14 @@ _WIDTH = 80
     is_flag=True,
     help="Images that are not re-ranked score -100, as in the released evaluation.",
 )
+@click.option(
+    "--score",
+    type=click.Choice(["logit", "log-odds", "probability"]),
+    default="logit",
+    show_default=True,
+    help="What candidates are put in order by: the official logit 1, logit 1 - logit 0, or the probability "
+    "that --fit-scores stored in the bundle.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--batch-size",
@@ -76,6 +84,7 @@ def command(
     split: str,
     rerank: int,
     official: bool,
+    score: str,
     device: str,
     batch_size: int,
     precision: str,
@@ -102,6 +111,7 @@ def command(
             split,
             rerank=rerank,
             official=official,
+            score=score,
             device="cpu" if device == "auto" else device,
             precision=precision,
             threads=threads,
@@ -115,7 +125,9 @@ def command(
     from cfack.evaluation import evaluate
     from cfack.modeling.checkpoint import load_checkpoint, load_tokenizer
     from cfack.training.precision import choose_device
+    from cfack_runtime.scoring import Scoring
 
+    scoring = Scoring(score)
     chosen = choose_device(device)
     records = read_split(data, split)
     tokenizer = load_tokenizer(checkpoint)
@@ -127,6 +139,7 @@ def command(
             records,
             rerank=rerank,
             official=official,
+            scoring=scoring,
             device=chosen,
             batch_size=batch_size,
             progress=progress,
@@ -144,6 +157,7 @@ def _evaluate_bundle(
     *,
     rerank: int,
     official: bool,
+    score: str,
     device: str,
     precision: str,
     threads: int | None,
@@ -162,7 +176,7 @@ def _evaluate_bundle(
         progress_bar("Evaluating") as progress,
     ):
         evaluation = evaluate_bundle(
-            opened, records, rerank=rerank, official=official, work=work, progress=progress
+            opened, records, rerank=rerank, official=official, score=score, work=work, progress=progress
         )
         if fit_scores:
             fitted = store_calibration(opened, evaluation, data)
@@ -175,8 +189,8 @@ def _evaluate_bundle(
     _show(evaluation.result)
     if fitted:
         click.echo(
-            f"{bundle}: match probability = sigmoid({fitted.slope:.4g} x log-odds {fitted.offset:+.4g}), "
-            f"fitted to {fitted.pairs:,} pairs"
+            f"{bundle}: match probability = sigmoid({fitted.slope:.4g} x log-odds {fitted.cosine:+.4g} x "
+            f"cosine {fitted.offset:+.4g}), fitted to {fitted.pairs:,} pairs"
         )
 
 

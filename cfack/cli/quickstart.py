@@ -97,9 +97,11 @@ def _print_result(result: QuickstartResult) -> None:
     program = sys.argv[0] if Path(sys.argv[0]).name == "cfack" else "cfack"
     minutes, seconds = divmod(round(result.total_seconds), 60)
     click.echo(
-        f"Re-ranked: the first {result.rerank} images of each query. Took {minutes} min {seconds} s.\n\n"
+        f"Re-ranked: the first {result.rerank} images of each query, by {result.score}. "
+        f"Took {minutes} min {seconds} s.\n\n"
         f"Look at    {result.contact_sheet}\n"
         f"Figures in {result.folder / 'results.json'}\n\n"
         "Now search yourself:\n"
-        f'  {program} search {result.gallery_folder} "a woman with a red bag" -k 5 --sheet hits.png'
+        f'  {program} search {result.gallery_folder} "a woman with a red bag" '
+        f"--score {result.score} -k 5 --sheet hits.png"
     )

@@ -43,6 +43,8 @@ class BundleEvaluation:
     result: EvaluationResult
     log_odds: NDArray[np.float64]
     """(P,): of every query and candidate; empty without re-ranking."""
+    cosines: NDArray[np.float32]
+    """(P,): of their embeddings."""
     matches: NDArray[np.bool_]
     """(P,): whether both are of one identity."""
 
@@ -93,28 +95,30 @@ def evaluate_bundle(
         gallery = _encode(retriever, split, Path(folder) / "gallery", rerank > 0, stages.report(1))
         trial = Trial.of(split, queries, np.asarray(gallery.embeddings))
         dual, candidates = trial.dual_encoder(rerank)
-        logits = _match(retriever, gallery, ids, candidates, stages.report(2)) if rerank else None
-    reranked = None
-    odds, matches = np.empty(0), np.empty(0, np.bool_)
-    if logits is not None:
-        ranked_by: NDArray[np.float64] = scoring.ranked_by(logits.reshape(-1, 2)).reshape(candidates.shape)
-        reranked = trial.reranked(ranked_by, official)
-        odds = log_odds(logits.reshape(-1, 2))
-        matches = (trial.gallery_ids[candidates] == trial.query_ids[:, None]).reshape(-1)
+        logits = np.empty((0, 2), np.float32)
+        reranked = None
+        if rerank:
+            logits = _match(retriever, gallery, ids, candidates.indices, stages.report(2))
+            reranked = trial.reranked(candidates, logits, scoring, official)
     result = EvaluationResult(
         dataset=split.dataset,
         split=split.name,
         queries=len(captions),
         gallery=len(split.records),
         identities=split.num_identities,
-        candidates=candidates.shape[1],
+        candidates=candidates.indices.shape[1],
         official=official,
         dual=summarize(dual),
         reranked=summarize(reranked) if reranked else None,
-        candidate_recall=recall_at(dual, candidates.shape[1]) if rerank else None,
+        candidate_recall=recall_at(dual, candidates.indices.shape[1]) if rerank else None,
         seconds=time.perf_counter() - began,
     )
-    return BundleEvaluation(result, odds, matches)
+    return BundleEvaluation(
+        result,
+        log_odds=log_odds(logits.reshape(-1, 2)),
+        cosines=candidates.scores.reshape(-1),
+        matches=trial.matches(candidates).reshape(-1),
+    )
 
 
 def store_calibration(
@@ -133,7 +137,7 @@ def store_calibration(
         DataError: the pairs are of one kind only, or matching ones do not have the higher scores.
     """
     digest = sha256_file(split_path(data, evaluation.result.split))
-    fitted = fit_calibration(evaluation.log_odds, evaluation.matches, digest)
+    fitted = fit_calibration(evaluation.log_odds, evaluation.cosines, evaluation.matches, digest)
     bundle = retriever.bundle
     atomic_write(
         bundle.path / MANIFEST_NAME, manifest_bytes(replace(bundle.manifest, score_calibration=fitted))

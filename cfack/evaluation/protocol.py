@@ -20,6 +20,7 @@ from cfack.modeling import CFACK
 from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.metrics import recall_at, summarize
 from cfack_runtime.progress import ProgressCallback, no_progress
+from cfack_runtime.scoring import Scoring
 from cfack_runtime.tokenizer import CaptionTokenizer
 
 
@@ -30,6 +31,7 @@ def evaluate(
     *,
     rerank: int = 128,
     official: bool = False,
+    scoring: Scoring | None = None,
     device: torch.device | str | None = None,
     batch_size: int = 64,
     keep_bytes: int = KEPT_TOKEN_BYTES,
@@ -47,6 +49,7 @@ def evaluate(
         rerank: candidates per query that the cross-encoder puts in order; 0 leaves that out.
         official: give what was not re-ranked -100, as the released evaluation does, which leaves it in
             gallery order; otherwise it stays in the order of the dual encoder.
+        scoring: what the candidates are put in order by; None: logit 1, the official score.
         device: move the model there first; None leaves it where it is.
         batch_size: images, captions or pairs per step.
         keep_bytes: main memory for image tokens; what does not fit is encoded twice.
@@ -77,20 +80,20 @@ def evaluate(
         dual, candidates = trial.dual_encoder(rerank)
         reranked = None
         if rerank:
-            scores = match_candidates(
-                model, queries, gallery, candidates, batch_size, progress=stages.report(2)
+            logits = match_candidates(
+                model, queries, gallery, candidates.indices, batch_size, progress=stages.report(2)
             )
-            reranked = trial.reranked(scores, official)
+            reranked = trial.reranked(candidates, logits, scoring or Scoring(), official)
     return EvaluationResult(
         dataset=split.dataset,
         split=split.name,
         queries=len(captions),
         gallery=len(paths),
         identities=split.num_identities,
-        candidates=candidates.shape[1],
+        candidates=candidates.indices.shape[1],
         official=official,
         dual=summarize(dual),
         reranked=summarize(reranked) if reranked else None,
-        candidate_recall=recall_at(dual, candidates.shape[1]) if rerank else None,
+        candidate_recall=recall_at(dual, candidates.indices.shape[1]) if rerank else None,
         seconds=time.perf_counter() - began,
     )

@@ -1,4 +1,4 @@
-"""Match scores of candidate pairs, image by image."""
+"""Match logits of candidate pairs, image by image."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def match_candidates(
         progress: counts images.
 
     Returns:
-        (Q, K): logit 1 of each pair, aligned with `candidates`.
+        (Q, K, 2): the logits of each pair, aligned with `candidates`.
     """
     count = candidates.shape[1]
     images = candidates.reshape(-1)
     by_image = np.argsort(images, kind="stable")
     bounds = np.searchsorted(images[by_image], np.arange(len(gallery.paths) + 1))
-    scores = torch.empty(images.size, device=queries.tokens.device)
+    logits = torch.empty(images.size, 2, device=queries.tokens.device)
     done = 0
     for start, tokens in gallery.token_batches(model):
         for place in range(len(tokens)):
@@ -51,14 +51,13 @@ def match_candidates(
             for first in range(0, len(pairs), batch_size):
                 chunk = torch.from_numpy(pairs[first : first + batch_size])
                 longest = int(queries.lengths[int(chunk[-1]) // count])
-                chunk = chunk.to(scores.device)
+                chunk = chunk.to(logits.device)
                 rows = chunk // count
-                logits = model.match(
+                logits[chunk] = model.match(
                     queries.tokens[rows, :longest],
                     queries.attention_mask[rows, :longest],
                     tokens[place : place + 1],
-                )
-                scores[chunk] = logits[:, 1].float()
+                ).float()
         done += len(tokens)
         progress(done, len(gallery.paths))
-    return scores.cpu().numpy().reshape(candidates.shape)
+    return logits.cpu().numpy().reshape(*candidates.shape, 2)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from cfack.data.annotations import Split
 from cfack_runtime.metrics import QueryMetrics, query_metrics, relevance
 from cfack_runtime.progress import ProgressCallback
-from cfack_runtime.ranking import official_scores, rank_all, rerank_order, similarity
+from cfack_runtime.ranking import Candidates, official_scores, rank_all, rerank_order, similarity
+from cfack_runtime.scoring import Scoring
 
 # Rankings of one block of queries live at a time: at 20,000 images a few hundred MB.
 _QUERY_BLOCK = 512
@@ -37,18 +37,23 @@ class Trial:
         captions = [len(record.captions) for record in split.records]
         return cls(queries, gallery, np.repeat(ids, captions), ids)
 
-    def dual_encoder(self, count: int) -> tuple[QueryMetrics, NDArray[np.int64]]:
+    def dual_encoder(self, count: int) -> tuple[QueryMetrics, Candidates]:
         """Metrics of the dual encoder, and the first `count` images of each query."""
-        metrics, candidates = [], []
-        for block, rankings in self._rankings():
+        metrics, indices, scores = [], [], []
+        for block, rankings, similarities in self._rankings():
             metrics.append(self._measure(block, rankings))
-            candidates.append(rankings[:, :count].copy())  # a view would keep the whole ranking
-        return QueryMetrics.concatenate(metrics), np.concatenate(candidates)
+            indices.append(rankings[:, :count].copy())  # a view would keep the whole ranking
+            scores.append(np.take_along_axis(similarities, indices[-1], axis=1))
+        return QueryMetrics.concatenate(metrics), Candidates(np.concatenate(indices), np.concatenate(scores))
 
-    def reranked(self, match_scores: NDArray[np.floating[Any]], official: bool) -> QueryMetrics:
-        """Metrics once the candidates are in the order of their match scores (Q, K)."""
+    def reranked(
+        self, candidates: Candidates, logits: NDArray[np.float32], scoring: Scoring, official: bool
+    ) -> QueryMetrics:
+        """Metrics once the candidates are in the order that their logits (Q, K, 2) give them."""
+        match_scores = scoring.ranked_by(logits.reshape(-1, 2), candidates.scores.reshape(-1))
+        match_scores = match_scores.reshape(candidates.indices.shape)
         metrics = []
-        for block, rankings in self._rankings():
+        for block, rankings, _ in self._rankings():
             scores = match_scores[block]
             if official:
                 reordered = rank_all(official_scores(rankings, scores))
@@ -57,10 +62,15 @@ class Trial:
             metrics.append(self._measure(block, reordered))
         return QueryMetrics.concatenate(metrics)
 
-    def _rankings(self) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    def matches(self, candidates: Candidates) -> NDArray[np.bool_]:
+        """Whether each candidate (Q, K) has the identity of its query."""
+        return np.asarray(self.gallery_ids[candidates.indices] == self.query_ids[:, None])
+
+    def _rankings(self) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]:
         for start in range(0, len(self.queries), _QUERY_BLOCK):
             block = slice(start, start + _QUERY_BLOCK)
-            yield block, rank_all(similarity(self.queries[block], self.gallery))
+            similarities = similarity(self.queries[block], self.gallery)
+            yield block, rank_all(similarities), similarities
 
     def _measure(self, block: slice, rankings: NDArray[np.int64]) -> QueryMetrics:
         relevant = relevance(rankings, self.query_ids[block], self.gallery_ids)

@@ -53,6 +53,7 @@ def search_split(
     photos: Path,
     split: Split,
     rerank: int,
+    score: str,
     progress: ProgressCallback,
 ) -> SearchedSplit:
     """Search a gallery with every caption of a split.
@@ -63,12 +64,15 @@ def search_split(
         photos: the folder that was indexed.
         split: its captions are the queries.
         rerank: candidates per query.
+        score: what these are put in order by.
         progress: counts captions.
     """
     identity_of = {photos.resolve() / record.image: record.identity for record in split.records}
     asked = [(caption, record.identity) for record in split.records for caption in record.captions]
     captions = [caption for caption, _ in asked]
-    rankings = retriever.search_many(gallery, captions, k=len(gallery), rerank=rerank, progress=progress)
+    rankings = retriever.search_many(
+        gallery, captions, k=len(gallery), rerank=rerank, score=score, progress=progress
+    )
     relevant = [
         [identity_of[hit.path] == identity for hit in hits]
         for hits, (_, identity) in zip(rankings, asked, strict=True)

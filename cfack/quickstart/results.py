@@ -30,6 +30,8 @@ class QuickstartResult:
     """Of the gallery; training saw none of them."""
     rerank: int
     """Candidates per query that were re-ranked."""
+    score: str
+    """What these were put in order by; see `cfack_runtime.scoring`."""
     seconds: dict[str, float]
     """Wall time of each stage."""
     total_seconds: float

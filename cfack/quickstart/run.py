@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from cfack.data.annotations import Split, read_split
 from cfack.data.prepare import prepare
 from cfack.data.synthesize import synthesize
 from cfack.evaluation import evaluate
+from cfack.evaluation.bundle import evaluate_bundle, store_calibration
 from cfack.modeling import CFACK
 from cfack.modeling.checkpoint import load_checkpoint, load_tokenizer
 from cfack.quickstart.machine import describe_machine
@@ -25,11 +27,14 @@ from cfack.training.train import train
 from cfack_bench.timing import measure
 from cfack_export.export import export_bundle
 from cfack_runtime.contact_sheet import render_contact_sheet
-from cfack_runtime.errors import UsageError
+from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.files import atomic_write
 from cfack_runtime.progress import ProgressCallback
 from cfack_runtime.retriever import Retriever
+from cfack_runtime.scoring import PROBABILITY, Scoring
 from cfack_runtime.tokenizer import CaptionTokenizer
+
+_log = logging.getLogger(__name__)
 
 MARKER = ".cfack-quickstart"
 """Lies in a folder that a quickstart made and may therefore replace."""
@@ -75,21 +80,22 @@ def quickstart(out: Path, sizes: Sizes | None = None, report: StageCallback = no
     config = _config(sizes)
     checkpoint = _train(config, data, out / "run", clock.start("Training"))
 
-    progress = clock.start("Evaluating with PyTorch")
-    model, tokenizer = load_checkpoint(checkpoint), load_tokenizer(checkpoint)
-    rows = _torch_rows(model, tokenizer, test, sizes.rerank, progress)
-
     bundle = out / "person.cfack"
     export_bundle(checkpoint, bundle, progress=clock.start("Exporting to ONNX"))
+    scoring = _fit_scores(bundle, data, sizes.rerank, clock.start("Fitting scores"))
+
+    progress = clock.start("Evaluating with PyTorch")
+    model, tokenizer = load_checkpoint(checkpoint), load_tokenizer(checkpoint)
+    rows = _torch_rows(model, tokenizer, test, sizes.rerank, scoring, progress)
 
     photos = _copy_photos(test, out / "photos")
     with Retriever.open(bundle) as retriever:
         gallery = retriever.index(photos, out=out / "gallery", progress=clock.start("Indexing the gallery"))
         progress = clock.start("Searching with ONNX Runtime")
-        searched = search_split(retriever, gallery, photos, test, sizes.rerank, progress)
+        searched = search_split(retriever, gallery, photos, test, sizes.rerank, scoring.name, progress)
         latency = _milliseconds(
             _timed_captions(test),
-            lambda caption: retriever.search(gallery, caption, k=10, rerank=sizes.rerank),
+            lambda caption: retriever.search(gallery, caption, k=10, rerank=sizes.rerank, score=scoring.name),
         )
     rows.append(Row(EXPORTED, searched.metrics(), latency))
     sheet = out / "contact-sheet.png"
@@ -102,6 +108,7 @@ def quickstart(out: Path, sizes: Sizes | None = None, report: StageCallback = no
         gallery=len(test.records),
         identities=test.num_identities,
         rerank=sizes.rerank,
+        score=scoring.name,
         seconds=clock.seconds,
         total_seconds=clock.total_seconds,
         machine=describe_machine(),
@@ -147,13 +154,31 @@ def _train(config: ExperimentConfig, data: Path, out: Path, progress: ProgressCa
     return result.best_checkpoint or result.last_checkpoint
 
 
+def _fit_scores(bundle: Path, data: Path, rerank: int, progress: ProgressCallback) -> Scoring:
+    """Let the validation split say what the re-ranker's logits and the encoders' cosine are worth."""
+    validation = read_split(data, "val")
+    with Retriever.open(bundle) as retriever:
+        evaluation = evaluate_bundle(retriever, validation, rerank=rerank, progress=progress)
+        try:
+            fitted = store_calibration(retriever, evaluation, data)
+        except DataError as error:  # after too short a training
+            _log.warning("ranking by the official logit: %s", error)
+            return Scoring()
+    return Scoring(PROBABILITY, fitted)
+
+
 def _torch_rows(
-    model: CFACK, tokenizer: CaptionTokenizer, test: Split, rerank: int, progress: ProgressCallback
+    model: CFACK,
+    tokenizer: CaptionTokenizer,
+    test: Split,
+    rerank: int,
+    scoring: Scoring,
+    progress: ProgressCallback,
 ) -> list[Row]:
     """Metrics over all queries, and the latency of single ones, without and with re-ranking."""
-    result = evaluate(model, tokenizer, test, rerank=rerank, device="cpu", progress=progress)
+    result = evaluate(model, tokenizer, test, rerank=rerank, scoring=scoring, device="cpu", progress=progress)
     assert result.reranked is not None  # rerank is positive
-    search = TorchSearch(model, tokenizer, [test.path(index) for index in range(len(test.records))])
+    search = TorchSearch(model, tokenizer, [test.path(index) for index in range(len(test.records))], scoring)
     captions = _timed_captions(test)
     dual = _milliseconds(captions, lambda caption: search.search(caption, 0))
     reranked = _milliseconds(captions, lambda caption: search.search(caption, rerank))

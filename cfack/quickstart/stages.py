@@ -11,9 +11,10 @@ from cfack_runtime.progress import ProgressCallback
 # Share of the whole time that each stage took on two CPU cores; only the estimate of the time left uses it.
 STAGES: dict[str, float] = {
     "Rendering pedestrians": 0.10,
-    "Training": 0.72,
-    "Evaluating with PyTorch": 0.04,
+    "Training": 0.71,
     "Exporting to ONNX": 0.08,
+    "Fitting scores": 0.01,
+    "Evaluating with PyTorch": 0.04,
     "Indexing the gallery": 0.02,
     "Searching with ONNX Runtime": 0.04,
 }

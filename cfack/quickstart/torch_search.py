@@ -12,6 +12,7 @@ from torch import Tensor
 from cfack.modeling import CFACK, normalize_pixels
 from cfack_runtime.images import load_image
 from cfack_runtime.ranking import rerank_order, top_k
+from cfack_runtime.scoring import Scoring
 from cfack_runtime.tokenizer import CaptionTokenizer
 
 _BATCH = 64
@@ -24,10 +25,13 @@ class TorchSearch:
         model: in evaluation mode.
         tokenizer: the model's.
         paths: G gallery images.
+        scoring: what re-ranked candidates are put in order by.
     """
 
-    def __init__(self, model: CFACK, tokenizer: CaptionTokenizer, paths: list[Path]) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(
+        self, model: CFACK, tokenizer: CaptionTokenizer, paths: list[Path], scoring: Scoring
+    ) -> None:
+        self._model, self._tokenizer, self._scoring = model, tokenizer, scoring
         vision = model.config.vision
         embeddings, tokens = [], []
         for start in range(0, len(paths), _BATCH):
@@ -46,9 +50,10 @@ class TorchSearch:
         encoded = self._tokenizer.encode([caption])
         mask = torch.from_numpy(encoded.attention_mask)
         text = self._model.encode_text(torch.from_numpy(encoded.input_ids), mask)
-        ranking = top_k(text.embedding.numpy(), self._embeddings, len(self._embeddings)).indices
+        found = top_k(text.embedding.numpy(), self._embeddings, len(self._embeddings))
         if not rerank:
-            return ranking
-        candidates = torch.from_numpy(ranking[0, :rerank])
+            return found.indices
+        candidates = torch.from_numpy(found.indices[0, :rerank])
         logits = self._model.match(text.tokens, mask, self._tokens[candidates])  # (K, 2)
-        return rerank_order(ranking, logits[None, :, 1].numpy())
+        scores = self._scoring.ranked_by(logits.numpy(), found.scores[0, :rerank])
+        return rerank_order(found.indices, scores[None])

@@ -112,9 +112,13 @@ def _score_calibration(top: Fields) -> ScoreCalibration | None:
         return None
     fitted = top.object("score_calibration")
     slope, offset = (fitted.number(name) for name in ("slope", "offset"))
+    cosine = fitted.number("cosine") if fitted.optional("cosine") else 0.0
     if slope <= 0:
         raise BundleError(f"{fitted.where}: slope is {slope}, expected a positive number")
-    return ScoreCalibration(slope, offset, fitted.integer("pairs", 2, 1 << 53), fitted.sha256("split_sha256"))
+    if cosine < 0:
+        raise BundleError(f"{fitted.where}: cosine is {cosine}, expected 0 or a positive number")
+    pairs = fitted.integer("pairs", 2, 1 << 53)
+    return ScoreCalibration(slope, offset, pairs, fitted.sha256("split_sha256"), cosine)
 
 
 def _check_format(top: Fields) -> None:

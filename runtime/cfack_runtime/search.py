@@ -153,13 +153,14 @@ class Search:
         places, scores = candidates.indices[row], candidates.scores[row]
         if logits is None:
             logits = np.empty((0, 2), np.float32)
+        scoring, cosines = self._request.scoring, scores[: len(logits)]
         order = [
-            *rank_all(self._request.scoring.ranked_by(logits)[None])[0],
+            *rank_all(scoring.ranked_by(logits, cosines)[None])[0],
             *range(len(logits), len(places)),
         ]
         if self._request.min_score is None:
             order = order[: self._request.k]  # no more are looked up than asked for
-        shown = self._request.scoring.match_scores(logits)
+        shown = scoring.match_scores(logits, cosines)
         hits = []
         for rank, i in enumerate(order, 1):
             image = self._gallery.images[int(places[i])]

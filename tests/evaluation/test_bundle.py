@@ -46,7 +46,18 @@ def test_fitted_probabilities_are_stored_in_the_bundle_and_nothing_else_changes(
     assert fitted.slope > 0
     assert fitted.pairs == account["queries"] * 16
     assert account["score_calibration"]["slope"] == fitted.slope
+    assert account["score_calibration"]["cosine"] == fitted.cosine
     assert (after.graphs, after.embedding_space) == (before.graphs, before.embedding_space)
+
+
+def test_fitted_probabilities_rank_no_worse_than_the_encoders(trained_tiny: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(trained_tiny / "person.cfack", tmp_path / "copy.cfack"))
+    rest = ["--bundle", bundle, "--data", trained_tiny / "data", "--split", "val", "--rerank", 32]
+    by_logit = figures(*rest, "--fit-scores")
+    by_probability = figures(*rest, "--score", "probability")
+    assert by_probability["dual"] == by_logit["dual"]
+    assert by_probability["reranked"] != by_logit["reranked"]
+    assert by_probability["reranked"]["mean_ap"] >= by_probability["dual"]["mean_ap"]
 
 
 def test_what_is_measured_must_be_one_thing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a search may be asked for, with the toy model of tests/conftest.py."""
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,8 +112,15 @@ def test_a_fitted_bundle_gives_probabilities(bundle_copy: Path, gallery: Gallery
     with Retriever.open(bundle_copy, threads=1) as opened:
         hits = opened.search(gallery, "red", k=1, score="probability")
     assert hits[0].match_score == pytest.approx(0.5, abs=1e-4)  # 0.5 * 4 - 2 = 0
+    edit(bundle_copy, score_calibration={**fitted, "cosine": 3.0})
+    with Retriever.open(bundle_copy, threads=1) as opened:
+        hit = opened.search(gallery, "red", k=1, score="probability")[0]
+    assert hit.match_score == pytest.approx(1 / (1 + math.exp(-3 * hit.score)), abs=1e-4)
     edit(bundle_copy, score_calibration={**fitted, "slope": -1})
     with pytest.raises(BundleError, match="slope is -1.0, expected a positive number"):
+        Bundle.open(bundle_copy)
+    edit(bundle_copy, score_calibration={**fitted, "cosine": -3.0})
+    with pytest.raises(BundleError, match="cosine is -3.0, expected 0 or a positive number"):
         Bundle.open(bundle_copy)
 
 
