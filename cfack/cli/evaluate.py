@@ -233,6 +233,8 @@ def _notes(result: EvaluationResult) -> list[str]:
             f"candidate recall {result.candidate_recall:.2f}: captions with a right image among the "
             f"{result.candidates} candidates"
         )
+    if result.score != "logit":
+        notes.append(f"Re-ranked by {result.score}.")
     if result.official:
         notes.append("Official fill: the images behind the candidates are in gallery order.")
     return notes

@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 
 from cfack.data.annotations import Split, split_path
 from cfack.evaluation.batches import pixel_batches
+from cfack.evaluation.request import EvaluationRequest, captions_of
 from cfack.evaluation.result import EvaluationResult
 from cfack.evaluation.trial import Stages, Trial
 from cfack_runtime.encoders import IMAGE_BATCH, EncodedTexts
-from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.files import atomic_write, sha256_file
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.gallery_index import GalleryImage, Identity, TokenShape
 from cfack_runtime.gallery_writer import GalleryWriter
 from cfack_runtime.manifest_json import MANIFEST_NAME, manifest_bytes
-from cfack_runtime.metrics import recall_at, summarize
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.rerank_candidates import match_candidates
 from cfack_runtime.retriever import Retriever
@@ -78,15 +77,10 @@ def evaluate_bundle(
         UsageError: `official` without re-ranking, a number is out of range, or no such score.
         DataError: a caption is empty or there is none, or an image cannot be read.
     """
-    if rerank < 0:
-        raise UsageError(f"rerank must be 0 or more, got {rerank}")
-    if official and not rerank:
-        raise UsageError("the official fill is about what is not re-ranked; give rerank a number above 0")
     scoring = Scoring(score, retriever.bundle.manifest.score_calibration)
+    request = EvaluationRequest(rerank, official, scoring)
     began = time.perf_counter()
-    captions = [caption for record in split.records for caption in record.captions]
-    if not captions:
-        raise DataError(f"the {split.name} split of {split.dataset} holds no captions, so nothing to measure")
+    captions = captions_of(split)
     ids = retriever.text_encoder.tokenizer.encode(captions)
     stages = Stages(progress, (len(captions), len(split.records), len(captions) if rerank else 0))
     with tempfile.TemporaryDirectory(prefix="cfack-evaluate-", dir=work) as folder:
@@ -95,27 +89,11 @@ def evaluate_bundle(
         gallery = _encode(retriever, split, Path(folder) / "gallery", rerank > 0, stages.report(1))
         trial = Trial.of(split, queries, np.asarray(gallery.embeddings))
         dual, candidates = trial.dual_encoder(rerank)
-        logits = np.empty((0, 2), np.float32)
-        reranked = None
-        if rerank:
-            logits = _match(retriever, gallery, ids, candidates.indices, stages.report(2))
-            reranked = trial.reranked(candidates, logits, scoring, official)
-    result = EvaluationResult(
-        dataset=split.dataset,
-        split=split.name,
-        queries=len(captions),
-        gallery=len(split.records),
-        identities=split.num_identities,
-        candidates=candidates.indices.shape[1],
-        official=official,
-        dual=summarize(dual),
-        reranked=summarize(reranked) if reranked else None,
-        candidate_recall=recall_at(dual, candidates.indices.shape[1]) if rerank else None,
-        seconds=time.perf_counter() - began,
-    )
+        logits = _match(retriever, gallery, ids, candidates.indices, stages.report(2)) if rerank else None
+    pairs = np.empty((0, 2), np.float32) if logits is None else logits.reshape(-1, 2)
     return BundleEvaluation(
-        result,
-        log_odds=log_odds(logits.reshape(-1, 2)),
+        request.result(split, trial, dual, candidates, logits, time.perf_counter() - began),
+        log_odds=log_odds(pairs),
         cosines=candidates.scores.reshape(-1),
         matches=trial.matches(candidates).reshape(-1),
     )

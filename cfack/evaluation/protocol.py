@@ -13,12 +13,12 @@ from cfack.evaluation.encode import (
     encode_queries,
 )
 from cfack.evaluation.mode import evaluation_mode
+from cfack.evaluation.request import EvaluationRequest, captions_of
 from cfack.evaluation.rerank import match_candidates
 from cfack.evaluation.result import EvaluationResult
 from cfack.evaluation.trial import Stages, Trial
 from cfack.modeling import CFACK
-from cfack_runtime.errors import DataError, UsageError
-from cfack_runtime.metrics import recall_at, summarize
+from cfack_runtime.errors import UsageError
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.scoring import Scoring
 from cfack_runtime.tokenizer import CaptionTokenizer
@@ -59,16 +59,13 @@ def evaluate(
         UsageError: `official` without re-ranking, or a number is out of range.
         DataError: a caption is empty or there is none, an image cannot be read, or the model gives NaN.
     """
-    if rerank < 0 or batch_size < 1:
-        raise UsageError(f"rerank must be 0 or more and batch_size 1 or more, got {rerank} and {batch_size}")
-    if official and not rerank:
-        raise UsageError("the official fill is about what is not re-ranked; give rerank a number above 0")
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be 1 or more, got {batch_size}")
+    request = EvaluationRequest(rerank, official, scoring or Scoring())
     began = time.perf_counter()
     if device is not None:
         model.to(device)
-    captions = [caption for record in split.records for caption in record.captions]
-    if not captions:
-        raise DataError(f"the {split.name} split of {split.dataset} holds no captions, so nothing to measure")
+    captions = captions_of(split)
     paths = [split.path(index) for index in range(len(split.records))]
     stages = Stages(progress, (len(captions), len(paths), len(paths) if rerank else 0))
     with evaluation_mode(model):
@@ -78,22 +75,9 @@ def evaluate(
         )
         trial = Trial.of(split, queries.embeddings, gallery.embeddings)
         dual, candidates = trial.dual_encoder(rerank)
-        reranked = None
+        logits = None
         if rerank:
             logits = match_candidates(
                 model, queries, gallery, candidates.indices, batch_size, progress=stages.report(2)
             )
-            reranked = trial.reranked(candidates, logits, scoring or Scoring(), official)
-    return EvaluationResult(
-        dataset=split.dataset,
-        split=split.name,
-        queries=len(captions),
-        gallery=len(paths),
-        identities=split.num_identities,
-        candidates=candidates.indices.shape[1],
-        official=official,
-        dual=summarize(dual),
-        reranked=summarize(reranked) if reranked else None,
-        candidate_recall=recall_at(dual, candidates.indices.shape[1]) if rerank else None,
-        seconds=time.perf_counter() - began,
-    )
+        return request.result(split, trial, dual, candidates, logits, time.perf_counter() - began)

@@ -23,6 +23,8 @@ class EvaluationResult:
     """Images per query that were re-ranked, at most the whole gallery; 0 without re-ranking."""
     official: bool
     """Whether what was not re-ranked got -100, instead of staying in the order of the dual encoder."""
+    score: str
+    """What the candidates were put in order by; see `cfack_runtime.scoring`."""
     dual: RetrievalMetrics
     """By the cosine of the two embeddings alone."""
     reranked: RetrievalMetrics | None
