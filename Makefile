@@ -20,11 +20,13 @@ test: $(VENV)/installed-dev
 test-long: $(VENV)/installed-dev
 	$(BIN)/pytest -m "not gpu and not tensorrt and not c"
 
-# libcfack, the runtime for programs without Python, and its tests. Needs CMake, a C++ compiler and, by Debian's names,
-# nlohmann-json3-dev libjpeg62-turbo-dev libpng-dev libutf8proc-dev pkg-config.
+# libcfack, the runtime for programs without Python, and its tests. Needs CMake, a C++ compiler and pkg-config; libraries
+# that are missing are unpacked below build/, from Debian's packages.
 c: $(VENV)/installed-dev
+	sh runtime/c/tools/fetch_libraries.sh $(C_BUILD)/debian
 	sh runtime/c/tools/fetch_onnxruntime_headers.sh $(C_BUILD)/onnxruntime
-	cmake -S runtime/c -B $(C_BUILD) -DONNXRuntime_ROOT=$(abspath $(C_BUILD))/onnxruntime
+	cmake -S runtime/c -B $(C_BUILD) -DCMAKE_PREFIX_PATH=$(abspath $(C_BUILD))/debian/usr \
+	  -DONNXRuntime_ROOT=$(abspath $(C_BUILD))/onnxruntime
 	cmake --build $(C_BUILD) --parallel 2
 	CFACK_ONNXRUNTIME=$$($(BIN)/python -c "$(FIND_ONNXRUNTIME)") ctest --test-dir $(C_BUILD) --output-on-failure
 	CFACK_C_BUILD=$(abspath $(C_BUILD)) $(BIN)/pytest -m c tests/c
