@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cfack_bench.compare import Comparison, compare
+    from cfack_bench.options import BenchOptions
     from cfack_bench.results import Results, load_results
-    from cfack_bench.run import BenchOptions, run_bench
-    from cfack_bench.suite import Suite, load_suite
+    from cfack_bench.run import run_bench
+    from cfack_bench.suite import Suite
+    from cfack_bench.suite_file import load_suite
     from cfack_bench.timing import Latency, measure
 
 _MODULES = {
-    "BenchOptions": "run",
+    "BenchOptions": "options",
     "Comparison": "compare",
     "Latency": "timing",
     "Results": "results",
     "Suite": "suite",
     "compare": "compare",
     "load_results": "results",
-    "load_suite": "suite",
+    "load_suite": "suite_file",
     "measure": "timing",
     "run_bench": "run",
 }

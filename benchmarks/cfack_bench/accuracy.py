@@ -29,7 +29,9 @@ class Curve:
 
     images: int
     questions: int
-    """That were asked; fewer than wanted if the time ran out."""
+    """That were asked."""
+    wanted: int
+    """That were to be asked; more than `questions` if the time ran out."""
     points: tuple[dict[str, float], ...]
     """`candidates`, and in percent `r1`, `r5`, `r10`, `map`, `minp`."""
 
@@ -73,7 +75,7 @@ def measure_accuracy(
             "minp": found.mean_inp,
         }
         points.append({"candidates": depth, **{name: round(value, 3) for name, value in names.items()}})
-    return Curve(len(embeddings), len(rankings), tuple(points))
+    return Curve(len(embeddings), len(rankings), len(workload.questions), tuple(points))
 
 
 def _encode_images(

@@ -8,7 +8,9 @@ from typing import Any
 ONNXRUNTIME, TENSORRT, TENSORRT_RTX = "onnxruntime", "tensorrt", "tensorrt-rtx"
 PLAIN, PYTORCH, COMPILED, AUTOCAST = "plain-onnxruntime", "pytorch", "torch-compile", "torch-autocast"
 
-ENGINES = (ONNXRUNTIME, TENSORRT, TENSORRT_RTX)
+BUILDERS = (TENSORRT, TENSORRT_RTX)
+"""Their engines run on a GPU only."""
+ENGINES = (ONNXRUNTIME, *BUILDERS)
 """Backends of the runtime: the precisions of a bundle run in them."""
 BASELINES = (PLAIN, PYTORCH, COMPILED, AUTOCAST)
 """What a user would have without this project."""
@@ -66,3 +68,18 @@ class Lineup:
 
     accounts: list[Account] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
+
+    @property
+    def measured(self) -> list[Account]:
+        """Accounts of those that are timed."""
+        return [account for account in self.accounts if account.status == MEASURED]
+
+    @property
+    def gpu(self) -> str:
+        """The GPU that takes part, "cpu" if none does."""
+        return next((a.candidate.device for a in self.measured if a.candidate.device != "cpu"), "cpu")
+
+    def drop(self, candidate: Candidate, missing: NotRun) -> None:
+        """Take a candidate out and say why."""
+        self.accounts = [account for account in self.accounts if account.candidate != candidate]
+        self.not_run.append(missing)

@@ -10,6 +10,7 @@ from cfack_runtime.manifest import Geometry
 
 IMAGES, TEXTS, RERANKING, SEARCH = "image_encoding", "text_encoding", "reranking", "search"
 QUERY, OPEN_LOOP, COLD_START = "query", "open_loop", "cold_start"
+GPU_IMAGES, GPU_TEXTS, GPU_RERANKING = "gpu_image_encoding", "gpu_text_encoding", "gpu_reranking"
 
 TITLES = {
     QUERY: "Whole query, closed loop",
@@ -18,11 +19,22 @@ TITLES = {
     TEXTS: "Text encoding",
     RERANKING: "Re-ranking",
     SEARCH: "Search of the gallery",
+    GPU_IMAGES: "Image encoding on the GPU, transfers apart",
+    GPU_TEXTS: "Text encoding on the GPU, transfers apart",
+    GPU_RERANKING: "Re-ranking on the GPU, transfers apart",
     COLD_START: "Cold start",
 }
 """Every measurement, in the order of a report."""
 
-UNITS = {IMAGES: "images", TEXTS: "texts", RERANKING: "pairs", COLD_START: "starts"}
+ON_GPU = {IMAGES: GPU_IMAGES, TEXTS: GPU_TEXTS, RERANKING: GPU_RERANKING}
+"""What is also measured with its memory bound to the GPU, with and without a CUDA graph."""
+
+UNITS = {
+    **dict.fromkeys((IMAGES, GPU_IMAGES), "images"),
+    **dict.fromkeys((TEXTS, GPU_TEXTS), "texts"),
+    **dict.fromkeys((RERANKING, GPU_RERANKING), "pairs"),
+    COLD_START: "starts",
+}
 """What throughput counts; queries where nothing is said."""
 
 
@@ -42,6 +54,16 @@ class Case:
         return " ".join([self.measure, *(f"{name}={value:g}" for name, value in self.parameters.items())])
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The parameters as whole numbers."""
+        return {name: int(value) for name, value in self.parameters.items()}
+
+    @property
+    def on_device(self) -> bool:
+        """Whether it asks for a GPU, so that a candidate on a CPU has no such row."""
+        return self.measure in ON_GPU.values()
+
+    @property
     def unit(self) -> str:
         """What throughput counts."""
         return UNITS.get(self.measure, "queries")
@@ -52,8 +74,14 @@ class Case:
         return self.measure in (QUERY, OPEN_LOOP, COLD_START)
 
 
-def expand(suite: Suite, geometry: Geometry) -> list[Case]:
-    """Every case of a suite for a model; texts are no longer than the model reads."""
+def expand(suite: Suite, geometry: Geometry, *, gpu: bool = False) -> list[Case]:
+    """Every case of a suite for a model; texts are no longer than the model reads.
+
+    Args:
+        suite: what is asked for.
+        geometry: of the model.
+        gpu: whether a candidate runs on one; the graphs are then also measured as `ON_GPU` says.
+    """
     cases = [*_queries(suite), *_open_loops(suite)]
     if suite.image_encoding:
         cases += [Case(IMAGES, {"batch": batch}, batch) for batch in suite.image_encoding.batch]
@@ -68,6 +96,13 @@ def expand(suite: Suite, geometry: Geometry) -> list[Case]:
             Case(RERANKING, {"candidates": count, "tokens": tokens}, count)
             for tokens in _lengths(suite.reranking.tokens, geometry)
             for count in suite.reranking.candidates
+        ]
+    if gpu:
+        cases += [
+            Case(ON_GPU[case.measure], {**case.parameters, "cuda_graph": captured}, case.units)
+            for case in cases
+            if case.measure in ON_GPU
+            for captured in (0, 1)
         ]
     if suite.search:
         cases += [

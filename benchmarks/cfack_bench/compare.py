@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfack_bench.candidates import REFUSED
-from cfack_bench.results import Results, Row
+from cfack_bench.results import Results
+from cfack_bench.row import Row
 from cfack_bench.statistics import Rounds, flat, halves_differ
 from cfack_runtime.errors import UsageError
 
@@ -65,6 +66,8 @@ class Comparison:
     only_after: tuple[str, ...]
     warnings: tuple[str, ...]
     """Reasons why a change may not come from the code."""
+    statistic: str = "p50"
+    """What is compared: one of `STATISTICS`."""
 
     def regressions(self, fail_over: float) -> list[str]:
         """What is slower by more than a share, beyond the noise, or has lost its speed."""
@@ -109,6 +112,7 @@ def compare(
         only_before=tuple(" ".join(key) for key in old if key not in new and key[0] not in refused),
         only_after=tuple(" ".join(key) for key in new if key not in old),
         warnings=tuple(_warnings(before, after)),
+        statistic=statistic,
     )
 
 
@@ -178,6 +182,7 @@ def _warnings(before: Results, after: Results) -> list[str]:
         (names[name], before.header["machine"][name], after.header["machine"][name]) for name in names
     ]
     pairs += [
+        ("GPUs or drivers", before.header["machine"].get("gpu"), after.header["machine"].get("gpu")),
         ("model sizes", before.header["bundle"]["model"], after.header["bundle"]["model"]),
         ("inputs", before.header.get("inputs"), after.header.get("inputs")),
     ]

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfack_bench.candidates import ENGINES, ONNXRUNTIME, PLAIN, Candidate
+from cfack_bench.device.call import DeviceCall
 from cfack_bench.workload import Workload
+from cfack_runtime.backends import Feed
 from cfack_runtime.encoders import EncodedImages, EncodedTexts
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.tokenizer import CaptionTokenizer, EncodedCaptions
@@ -37,8 +39,18 @@ class Engine(Protocol):
     ) -> NDArray[np.float32]:
         """Match one text (1, T, C) with images (K, 1+N, C): logits (K, 2)."""
 
+    def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
+        """Read the image tokens (K, 1+N, C) at places (K,) of a gallery, as a query of the candidate does."""
+
     def search(self, gallery: Gallery, caption: str, k: int, rerank: int) -> None:
         """Answer a whole query as a user of the candidate would."""
+
+    def device_call(self, graph: str, feed: Feed, *, cuda_graph: bool) -> DeviceCall:
+        """Bind one graph at one shape to a GPU; asked of candidates on one only.
+
+        Raises:
+            CfackError: it cannot be run there, or not captured.
+        """
 
     def close(self) -> None:
         """Free everything."""
@@ -67,6 +79,7 @@ class BundleEngine:
     def __init__(self, candidate: Candidate, workload: Workload) -> None:
         from cfack_runtime.retriever import Retriever
 
+        self._candidate = candidate
         # ONNX Runtime is what `open` uses where nothing is said.
         choice: dict[str, Any] = {} if candidate.backend == ONNXRUNTIME else {"backend": candidate.backend}
         self._retriever = Retriever.open(
@@ -96,9 +109,19 @@ class BundleEngine:
         """See `Engine`."""
         return self._retriever.reranker.match(text_tokens, mask, image_tokens, match_batch(image_tokens))
 
+    def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
+        """See `Engine`: from the cache, as far as the tokens are in it."""
+        return self._retriever.token_cache.read(gallery, places)
+
     def search(self, gallery: Gallery, caption: str, k: int, rerank: int) -> None:
         """See `Engine`."""
         self._retriever.search(gallery, caption, k=k, rerank=rerank)
+
+    def device_call(self, graph: str, feed: Feed, *, cuda_graph: bool) -> DeviceCall:
+        """See `Engine`."""
+        from cfack_bench.device.open import open_device_call
+
+        return open_device_call(self._retriever.bundle, self._candidate, graph, feed, cuda_graph=cuda_graph)
 
     def close(self) -> None:
         """Free the graphs."""

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cfack_bench.baselines import add_baseline
 from cfack_bench.candidates import (
-    AUTOCAST,
     BASELINES,
-    COMPILED,
+    BUILDERS,
     ENGINES,
     MEASURED,
-    NEED_CHECKPOINT,
     ONNXRUNTIME,
-    PLAIN,
     REFUSED,
     Account,
     Candidate,
     Lineup,
     NotRun,
 )
+from cfack_runtime.backends.engine_gpu import list_gpus
 from cfack_runtime.bundle import Bundle
-from cfack_runtime.errors import BundleError, UsageError
-from cfack_runtime.files import sha256_file
+from cfack_runtime.errors import BackendError, BundleError, UsageError
 
-_FP32 = "fp32"
-_WEIGHTS = "model.safetensors"
+_FOR_CPU = "int8-cpu"
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,7 @@ class Wanted:
     backends: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     device: str = "cpu"
+    """Engines run on a GPU whatever is said here; "cpu" means the first one for them."""
     threads: int = 1
     checkpoint: Path | None = None
     baselines: bool = True
@@ -61,8 +58,10 @@ def choose_lineup(bundle: Bundle, wanted: Wanted) -> Lineup:
             raise BundleError(
                 f"{bundle.path.name}: holds no precision {name!r}, only {', '.join(bundle.manifest.graphs)}"
             )
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", wanted.device):
+        raise UsageError(f'device is {wanted.device!r}, expected "cpu", "cuda" or "cuda:N"')
     lineup = Lineup()
-    for backend in wanted.backends or (ONNXRUNTIME,):
+    for backend in wanted.backends or _usual_backends(bundle, wanted):
         if backend in ENGINES:
             _add_precisions(lineup, bundle, wanted, backend)
     if wanted.backends:
@@ -70,32 +69,47 @@ def choose_lineup(bundle: Bundle, wanted: Wanted) -> Lineup:
     else:
         baselines = BASELINES if wanted.baselines else ()
     for backend in baselines:
-        _add_baseline(lineup, bundle, wanted, backend, asked=bool(wanted.backends))
-    if not wanted.backends:
-        lineup.not_run += _missing_devices(bundle, wanted)
+        add_baseline(
+            lineup,
+            bundle,
+            Candidate(backend, "", wanted.device, wanted.threads),
+            wanted.checkpoint,
+            fp32=_asks_fp32(wanted),
+            has_data=wanted.has_data,
+        )
+    if not wanted.backends and wanted.device == "cpu":
+        lineup.not_run += _on_a_gpu(bundle)
     return lineup
 
 
-def has_cuda() -> bool:
-    """Whether the NVIDIA driver is here and finds a device."""
-    name = ctypes.util.find_library("cuda")
-    if not name:
-        return False
-    try:
-        driver = ctypes.CDLL(name)
-        count = ctypes.c_int()
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    except (OSError, AttributeError):
-        return False
+def _usual_backends(bundle: Bundle, wanted: Wanted) -> tuple[str, ...]:
+    return (ONNXRUNTIME,) if wanted.device == "cpu" else (ONNXRUNTIME, *_builders(bundle))
+
+
+def _builders(bundle: Bundle) -> list[str]:
+    return sorted({engine.builder for engine in bundle.manifest.engines})
+
+
+def _asks_fp32(wanted: Wanted) -> bool:
+    """Whether baselines, which are FP32, are asked for: by name, or beside that precision."""
+    return bool(wanted.backends) or not wanted.precisions or "fp32" in wanted.precisions
 
 
 def _add_precisions(lineup: Lineup, bundle: Bundle, wanted: Wanted, backend: str) -> None:
-    for precision, graphs in bundle.manifest.graphs.items():
+    sizes = _file_sizes(bundle, backend)
+    if not sizes:
+        lineup.not_run.append(_no_engines(backend))
+    device = "cuda" if backend in BUILDERS and wanted.device == "cpu" else wanted.device
+    for precision, size in sizes.items():
         if wanted.precisions and precision not in wanted.precisions:
             continue
-        candidate = Candidate(backend, precision, wanted.device, wanted.threads)
+        candidate = Candidate(backend, precision, device, wanted.threads)
+        if device != "cpu" and precision == _FOR_CPU and precision not in wanted.precisions:
+            reason = "its 8-bit products are for the CPU, and would run there in the middle of a GPU's graph"
+            command = f"cfack bench BUNDLE --backend {backend} --precision {precision}"
+            lineup.not_run.append(NotRun(candidate.id, reason, command))
+            continue
         parity = dict(bundle.manifest.parity[precision])
-        size = sum(graph.file.size for graph in graphs.values())
         if parity["passed"] is True:
             lineup.accounts.append(Account(candidate, MEASURED, parity, model_bytes=size))
         else:
@@ -103,80 +117,44 @@ def _add_precisions(lineup: Lineup, bundle: Bundle, wanted: Wanted, backend: str
             lineup.accounts.append(Account(candidate, REFUSED, parity, note, size))
 
 
-def _add_baseline(lineup: Lineup, bundle: Bundle, wanted: Wanted, backend: str, *, asked: bool) -> None:
-    reason = _obstacle(bundle, wanted, backend, asked=asked)
-    if reason:
-        extra = " --checkpoint CHECKPOINT" if backend in NEED_CHECKPOINT else ""
-        data = " --data DATA" if backend == AUTOCAST else ""
-        command = f"cfack bench BUNDLE --backend {backend}{extra}{data}"
-        lineup.not_run.append(NotRun(f"baseline {backend}", reason, command))
-        return
-    precision = "autocast" if backend == AUTOCAST else _FP32
-    candidate = Candidate(backend, precision, wanted.device, wanted.threads)
-    if backend == PLAIN:
-        parity = dict(bundle.manifest.parity[_FP32])
-        size = sum(graph.file.size for graph in bundle.manifest.graphs[_FP32].values())
-        lineup.accounts.append(Account(candidate, MEASURED, parity, "the bundle's FP32 graphs", size))
-        return
-    assert wanted.checkpoint is not None  # an obstacle otherwise
-    notes = {
-        AUTOCAST: "accuracy as measured here",
-        COMPILED: "the model that parity is measured against, compiled",
-    }
-    note = notes.get(backend, "the model that parity is measured against")
-    size = (wanted.checkpoint / _WEIGHTS).stat().st_size
-    lineup.accounts.append(Account(candidate, MEASURED, None, note, size))
+def _file_sizes(bundle: Bundle, backend: str) -> dict[str, int]:
+    """Precision -> bytes of what the backend loads: the graphs, or the engines that it made of them."""
+    if backend not in BUILDERS:
+        return {
+            precision: sum(graph.file.size for graph in graphs.values())
+            for precision, graphs in bundle.manifest.graphs.items()
+        }
+    sizes: dict[str, int] = {}
+    for engine in bundle.manifest.engines:
+        if engine.builder == backend:
+            sizes[engine.precision] = sizes.get(engine.precision, 0) + engine.file.size
+    return sizes
 
 
-def _obstacle(bundle: Bundle, wanted: Wanted, backend: str, *, asked: bool) -> str:
-    """Why a baseline cannot run; "" if it can."""
-    if wanted.precisions and _FP32 not in wanted.precisions and not asked:
-        return "only other precisions were asked for"
-    if backend == PLAIN:
-        if wanted.device != "cpu":
-            return "it is a baseline for the CPU"
-        return "" if _FP32 in bundle.manifest.passed else "the bundle holds no fp32 graphs that passed"
-    if wanted.checkpoint is None:
-        return "it needs the checkpoint that the bundle was exported from"
-    weights = wanted.checkpoint / _WEIGHTS
-    if not weights.is_file():
-        raise UsageError(f"{wanted.checkpoint}: holds no {_WEIGHTS}; give a checkpoint folder")
-    if sha256_file(weights) != bundle.manifest.checkpoint_sha256:
-        raise UsageError(
-            f"{wanted.checkpoint}: is not the checkpoint that {bundle.path.name} was exported from; "
-            "speeds of different models cannot stand in one table"
-        )
-    if importlib.util.find_spec("torch") is None:
-        return "PyTorch is not installed; `pip install 'cfack[train]'`"
-    if backend == AUTOCAST and not wanted.has_data:
-        return "its accuracy is known only if it is measured, and no speed is given without it"
-    return ""
+def _no_engines(builder: str) -> NotRun:
+    command = (
+        f"cfack export --rebuild-engines BUNDLE --{builder} && cfack verify BUNDLE --data DATA && "
+        f"cfack bench BUNDLE --backend {builder}"
+    )
+    return NotRun(f"{builder} engines", "the bundle holds none", command)
 
 
-def _missing_devices(bundle: Bundle, wanted: Wanted) -> list[NotRun]:
+def _on_a_gpu(bundle: Bundle) -> list[NotRun]:
     """What a reader of a table about a CPU may miss."""
-    if wanted.device != "cpu":
-        return []
-    cuda = has_cuda()
-    reason = "not asked for" if cuda else "this machine has no CUDA device"
-    missing = [
-        NotRun(
-            "ONNX Runtime on a GPU",
-            reason,
-            "cfack bench BUNDLE --device cuda",
-        )
-    ]
-    builders = sorted({engine.builder for engine in getattr(bundle.manifest, "engines", ())})
-    for builder in builders:
-        command = f"cfack bench BUNDLE --backend {builder} --device cuda"
+    reason = _why_no_gpu()
+    missing = [NotRun("ONNX Runtime on a GPU", reason, "cfack bench BUNDLE --device cuda")]
+    for builder in _builders(bundle):
+        command = f"cfack bench BUNDLE --backend {builder}"
         missing.append(NotRun(f"{builder} engines of the bundle", reason, command))
-    if not builders:
-        missing.append(
-            NotRun(
-                "TensorRT",
-                f"the bundle holds no engines, and {reason}",
-                "cfack export CHECKPOINT --out BUNDLE --tensorrt && "
-                "cfack bench BUNDLE --backend tensorrt --device cuda",
-            )
-        )
+    if len(missing) == 1:
+        none = _no_engines(BUILDERS[0])
+        missing.append(NotRun("TensorRT", f"the bundle holds no engines, and {reason}", none.command))
     return missing
+
+
+def _why_no_gpu() -> str:
+    try:
+        gpus = list_gpus()
+    except BackendError:
+        return "this machine has no NVIDIA driver"
+    return f"not asked for, though there is a {gpus[0].name}" if gpus else "this machine has no CUDA device"

@@ -13,8 +13,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("cfack", "numpy", "onnxruntime", "onnxruntime-gpu", "tokenizers", "pillow", "torch", "tensorrt")
+from cfack_bench.gpu import describe_gpu, gpu_state
+
+_PACKAGES = (
+    *("cfack", "numpy", "tokenizers", "pillow", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt"),
+    *("tensorrt-rtx", "tensorrt-rtx-cu13-bindings", "pycuda"),
+)
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_LONG_ENOUGH = 0.2
+"""Seconds in which a tick of 10 ms is a few percent."""
 _NOT_SAID = "not said by the system"
 
 
@@ -44,12 +51,13 @@ def foreign_share(before: CpuClock | None, after: CpuClock | None, own_seconds: 
     """Share of all processors' time that went to other processes and other systems.
 
     Returns:
-        0 to 1; None if the system does not say, or too little time passed to tell.
+        At most 1, and a little below 0 by the clock's ticks, which must not be cut off: a mean over visits
+        would then see others where nobody was. None if the system does not say, or too little time passed.
     """
-    if before is None or after is None or after.wall - before.wall < 0.05:
+    if before is None or after is None or after.wall - before.wall < _LONG_ENOUGH:
         return None
     others = (after.busy - before.busy) + (after.stolen - before.stolen) - own_seconds
-    return min(1.0, max(0.0, others / ((after.wall - before.wall) * (os.cpu_count() or 1))))
+    return min(1.0, others / ((after.wall - before.wall) * (os.cpu_count() or 1)))
 
 
 def physical_cores() -> int:
@@ -63,8 +71,8 @@ def physical_cores() -> int:
     return min(len(cores) or allowed, allowed)
 
 
-def describe_machine(threads: int) -> dict[str, Any]:
-    """What decides speed on this machine, as plain values."""
+def describe_machine(threads: int, gpu: str = "cpu") -> dict[str, Any]:
+    """What decides speed on this machine, as plain values; of a GPU too if one is named."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -76,6 +84,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
         "governor": _read(_CPU / "scaling_governor").strip() or _NOT_SAID,
         "power": _power(),
         "virtual": "hypervisor" in _flags(),
+        "gpu": describe_gpu(gpu),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "packages": dict(_versions(_PACKAGES)),
@@ -83,14 +92,15 @@ def describe_machine(threads: int) -> dict[str, Any]:
     }
 
 
-def state() -> dict[str, Any]:
-    """What changes while a benchmark runs."""
+def state(gpu: str = "cpu") -> dict[str, Any]:
+    """What changes while a benchmark runs, on a GPU too if one is named."""
     clocks = [float(value) for value in re.findall(r"cpu MHz\s*:\s*([\d.]+)", _read("/proc/cpuinfo"))]
-    return {
+    found = {
         "load1": round(os.getloadavg()[0], 2),
         "mhz": [round(min(clocks)), round(max(clocks))] if clocks else None,
         "available_bytes": _meminfo("MemAvailable"),
     }
+    return found if gpu == "cpu" else {**found, "gpu": gpu_state(gpu)}
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Baseline: the FP32 graphs in ONNX Runtime with its defaults, called as its documentation shows."""
+"""Baseline: the FP32 graphs in ONNX Runtime with its defaults, called as its documentation begins."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfack_bench.candidates import Candidate
+from cfack_bench.device.call import DeviceCall
 from cfack_bench.engines import FloatArray, match_batch
 from cfack_bench.staged import staged_query
 from cfack_bench.workload import Workload
+from cfack_runtime.backends import Feed
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.encoders import EncodedImages, EncodedTexts
-from cfack_runtime.errors import BackendError
+from cfack_runtime.errors import BackendError, UsageError
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.graph_contract import GRAPHS
 from cfack_runtime.tokenizer import CaptionTokenizer, EncodedCaptions
@@ -27,6 +29,9 @@ class PlainEngine:
             import onnxruntime
         except ImportError as error:
             raise BackendError(f"onnxruntime is missing ({error}); run `pip install 'cfack[cpu]'`") from error
+        provider: Any = "CPUExecutionProvider"
+        if candidate.device != "cpu":
+            provider = ("CUDAExecutionProvider", {"device_id": candidate.device.partition(":")[2] or "0"})
         bundle = Bundle.open(workload.bundle, check_graphs=False)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = candidate.threads
@@ -34,10 +39,16 @@ class PlainEngine:
             name: onnxruntime.InferenceSession(
                 str(bundle.graph_path(candidate.precision, name)),
                 options,
-                providers=["CPUExecutionProvider"],
+                providers=[provider],
             )
             for name in GRAPHS
         }
+        for session in self._sessions.values():  # a provider that cannot be had is left out without an error
+            if candidate.device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+                raise BackendError(
+                    f"ONNX Runtime cannot use {candidate.device}, only {', '.join(session.get_providers())}; "
+                    "run `cfack doctor`"
+                )
         self._tokenizer = bundle.tokenizer
 
     @property
@@ -73,9 +84,17 @@ class PlainEngine:
         ]
         return np.concatenate(logits)
 
+    def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
+        """See `Engine`."""
+        return gallery.tokens(places)
+
     def search(self, gallery: Gallery, caption: str, k: int, rerank: int) -> None:
         """See `Engine`."""
         staged_query(self, gallery, caption, k, rerank)
+
+    def device_call(self, graph: str, feed: Feed, *, cuda_graph: bool) -> DeviceCall:
+        """See `Engine`: a plain user binds nothing."""
+        raise UsageError("plain calls are not bound to a device")
 
     def close(self) -> None:
         """Free the sessions."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cfack.data.annotations import Split, read_split
-from cfack_bench.cases import IMAGES, SEARCH, Case
+from cfack_bench.cases import IMAGES, Case
 from cfack_bench.gallery import write_random_gallery
 from cfack_bench.suite import Suite
 from cfack_bench.workload import (
@@ -111,8 +111,3 @@ def _questions(split: Split | None, suite: Suite, seed: int) -> tuple[Sequence[i
     if split is None or suite.accuracy is None:
         return (), ()
     return questions_of(split, suite.accuracy.images, suite.accuracy.captions, seed)
-
-
-def searched(cases: Sequence[Case]) -> bool:
-    """Whether a case is a search alone, which no backend has a part in."""
-    return any(case.measure == SEARCH for case in cases)

@@ -33,6 +33,7 @@ class WorkerProcess:
     def __init__(self, threads: int, module: str = "cfack_bench.worker") -> None:
         environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
         environment["TOKENIZERS_PARALLELISM"] = "false"
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, which is asked about them
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         # A session of its own: Ctrl-C is for the parent, which then ends its workers in order.
         self._process = subprocess.Popen(

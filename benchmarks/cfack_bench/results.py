@@ -8,79 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cfack_bench.cases import Case
-from cfack_bench.statistics import Figures, as_json, doubts, figures
+from cfack_bench.row import Row
 from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.files import atomic_write
 
 FORMAT, FORMAT_VERSION = "cfack-bench", 1
-BUSY = 0.05
-"""Share of the processors' time that others may take before a row is marked."""
-OVERLOADED = 0.95
-"""A candidate that answers a smaller share of the arrivals than this cannot keep up."""
+FEWEST_QUESTIONS = 50
+"""R@1 of fewer is not shown: that of 50 is uncertain by 14 points."""
 
 _LARGEST = 64 << 20
-
-
-@dataclass
-class Row:
-    """One case of one candidate: raw samples, and what was seen beside them."""
-
-    candidate: str
-    case: Case
-    rounds: list[list[float]] = field(default_factory=list)
-    """Milliseconds, a list for each visit, in the order of time."""
-    warmup: list[float] = field(default_factory=list)
-    """Milliseconds of the calls before the clock counted."""
-    stages: dict[str, list[list[float]]] = field(default_factory=dict)
-    wall: list[float] = field(default_factory=list)
-    """Milliseconds of each visit, where calls overlapped or waited."""
-    details: dict[str, float] = field(default_factory=dict)
-    peak_host_bytes: int = 0
-    peak_device_bytes: int | None = None
-    limit_ms: float | None = None
-    """Least time that the machine's measured rates allow; None where it is not known."""
-    foreign: list[float] = field(default_factory=list)
-    """Share of the processors' time that others took, for each visit long enough to tell."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Candidate and case: what two runs are compared by."""
-        return self.candidate, self.case.key
-
-    @property
-    def figures(self) -> Figures:
-        """Of the timed samples."""
-        return figures(self.rounds)
-
-    @property
-    def throughput(self) -> float:
-        """Images, texts, pairs or queries a second."""
-        samples = sum(len(one) for one in self.rounds)
-        milliseconds = sum(self.wall) if self.wall else sum(sum(one) for one in self.rounds)
-        return 1e3 * self.case.units * samples / milliseconds
-
-    @property
-    def share_of_limit(self) -> float | None:
-        """Least possible time over the median; above 1 where fewer bits are moved than FP32 has."""
-        return None if self.limit_ms is None else self.limit_ms / self.figures.p50
-
-    @property
-    def foreign_share(self) -> float | None:
-        """Mean over the visits."""
-        return sum(self.foreign) / len(self.foreign) if self.foreign else None
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """Reasons to doubt the row."""
-        reasons = [f"unstable: {reason}" for reason in doubts(self.rounds, wide="rate" in self.details)]
-        if (self.foreign_share or 0.0) > BUSY:
-            reasons.append(f"busy machine: others took {self.foreign_share:.0%} of the processors")
-        if self.details.get("asked_seconds"):
-            answered = 1e3 * self.details["asked_seconds"] / sum(self.wall)
-            if answered < OVERLOADED:
-                reasons.append(f"overloaded: answers {answered:.0%} of what arrives")
-        return tuple(reasons)
 
 
 @dataclass
@@ -101,6 +37,11 @@ class Results:
         """The account of a candidate by its id."""
         return next(account for account in self.candidates if account["id"] == name)
 
+    def curve(self, name: str) -> list[dict[str, float]]:
+        """R@1 against candidates as measured in this run; empty if it was not, or of too few questions."""
+        found = [entry for entry in self.accuracy if entry["candidate"] == name and is_enough(entry)]
+        return found[0]["points"] if found else []
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, with figures beside the samples that they come from."""
         return {
@@ -109,7 +50,7 @@ class Results:
             "name": self.name,
             **self.header,
             "candidates": self.candidates,
-            "rows": [_row_json(row) for row in self.rows],
+            "rows": [row.to_json() for row in self.rows],
             "rounds": self.rounds,
             "accuracy": self.accuracy,
             "not_run": self.not_run,
@@ -118,6 +59,12 @@ class Results:
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
         atomic_write(path, dump(self.to_json()).encode())
+
+
+def is_enough(curve: Mapping[str, Any]) -> bool:
+    """Whether an entry of `accuracy` comes from enough questions to be shown, or from all that there were."""
+    questions = int(curve["questions"])
+    return questions >= min(FEWEST_QUESTIONS, int(curve.get("wanted", FEWEST_QUESTIONS)))
 
 
 def load_results(path: str | Path) -> Results:
@@ -141,7 +88,7 @@ def load_results(path: str | Path) -> Results:
             name=values["name"],
             header={key: value for key, value in values.items() if key not in known},
             candidates=values["candidates"],
-            rows=[_row_from(row) for row in values["rows"]],
+            rows=[Row.from_json(row) for row in values["rows"]],
             rounds=values["rounds"],
             accuracy=values["accuracy"],
             not_run=values["not_run"],
@@ -159,46 +106,6 @@ def dump(value: Any, indent: str = "") -> str:
     if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
         return "[\n" + ",\n".join(inner + dump(item, inner) for item in value) + f"\n{indent}]"
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _row_json(row: Row) -> dict[str, Any]:
-    return {
-        "candidate": row.candidate,
-        "measure": row.case.measure,
-        "parameters": dict(row.case.parameters),
-        "unit": row.case.unit,
-        "units_per_call": row.case.units,
-        "figures": as_json(row.figures),
-        "throughput": float(f"{row.throughput:.5g}"),
-        "limit_ms": row.limit_ms,
-        "peak_host_bytes": row.peak_host_bytes,
-        "peak_device_bytes": row.peak_device_bytes,
-        "foreign_share": row.foreign,
-        "marks": list(row.marks),
-        "details": row.details,
-        "rounds_ms": row.rounds,
-        "warmup_ms": row.warmup,
-        "wall_ms": row.wall,
-        "stages_ms": row.stages,
-    }
-
-
-def _row_from(values: dict[str, Any]) -> Row:
-    row = Row(
-        candidate=values["candidate"],
-        case=Case(values["measure"], values["parameters"], values["units_per_call"]),
-        rounds=values["rounds_ms"],
-        warmup=values["warmup_ms"],
-        stages=values["stages_ms"],
-        wall=values["wall_ms"],
-        details=values["details"],
-        peak_host_bytes=values["peak_host_bytes"],
-        peak_device_bytes=values["peak_device_bytes"],
-        limit_ms=values["limit_ms"],
-        foreign=values["foreign_share"],
-    )
-    figures(row.rounds)  # a row without samples says nothing
-    return row
 
 
 def account_json(account: Any) -> dict[str, Any]:

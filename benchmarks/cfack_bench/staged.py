@@ -61,7 +61,7 @@ def staged_query(
     batch = pair_batch(shape.count * shape.width) if shape else 1
     logits = []
     for start in range(0, min(rerank, places.shape[1]), batch):
-        tokens = gallery.tokens(places[0, start : min(start + batch, rerank)])
+        tokens = engine.read_tokens(gallery, places[0, start : min(start + batch, rerank)])
         watch.end("read tokens")
         logits.append(engine.match(texts.tokens, texts.mask, tokens))
         watch.end("re-rank")

@@ -1,25 +1,10 @@
-"""Suites: TOML files that say what is measured. `docs/bench.md` has every member."""
+"""What a suite may ask for; `docs/bench.md` has every member."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
 
 from cfack_runtime.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
-
-_HERE = Path(__file__).resolve().parent
-# In an installed package the suites lie inside it; in the repository they lie beside it.
-_FOLDERS = (_HERE / "suites", _HERE.parent / "suites")
 
 
 @dataclass(frozen=True)
@@ -126,81 +111,3 @@ class Suite:
             )
         if self.open_loop and not self.query:
             raise ConfigError("open_loop needs query, which says what a query is")
-
-
-def suite_names() -> list[str]:
-    """Names that `load_suite` takes beside paths."""
-    return sorted({path.stem for folder in _FOLDERS if folder.is_dir() for path in folder.glob("*.toml")})
-
-
-def load_suite(source: str | Path) -> Suite:
-    """Read a suite by name, or a TOML file by path.
-
-    Raises:
-        ConfigError: there is none, it is not TOML, or a key or value is wrong (names them all).
-    """
-    path = next(
-        (folder / f"{source}.toml" for folder in _FOLDERS if (folder / f"{source}.toml").is_file()), None
-    )
-    path = path or Path(source)
-    if not path.is_file():
-        raise ConfigError(
-            f"no suite {str(source)!r}: expected a TOML file or one of {', '.join(suite_names()) or 'none'}"
-        )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: not valid TOML: {error}") from error
-    return suite_from(table, path.name)
-
-
-def suite_from(table: Mapping[str, Any], name: str = "suite") -> Suite:
-    """Build a suite from nested tables; `name` stands in messages. Raises ConfigError."""
-    faults: list[str] = []
-    suite = _build(Suite, table, "", faults)
-    if faults or suite is None:
-        raise ConfigError(f"{name}:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    return suite
-
-
-def _build(cls: type[T], table: Mapping[str, Any], where: str, faults: list[str]) -> T | None:
-    hints = get_type_hints(cls)
-    known = [member.name for member in fields(cls)]  # type: ignore[arg-type]  # T is a dataclass
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            faults.append(f"unknown key {where}{key}; known here: {', '.join(known)}")
-        else:
-            values[key] = _convert(hints[key], value, f"{where}{key}", faults)
-    if faults:
-        return None
-    try:
-        return cls(**values)
-    except ConfigError as error:
-        faults.append(str(error))
-        return None
-
-
-def _convert(hint: Any, value: Any, where: str, faults: list[str]) -> Any:
-    inner = next((option for option in get_args(hint) if is_dataclass(option)), None)
-    if inner is not None:
-        if isinstance(value, Mapping):
-            return _build(inner, value, f"{where}.", faults)  # type: ignore[arg-type]
-        faults.append(f"{where}: expected a table, got {value!r}")
-    elif get_origin(hint) is tuple:
-        kind = get_args(hint)[0]
-        if isinstance(value, list | tuple) and all(_is_number(item, kind) for item in value):
-            return tuple(kind(item) for item in value)
-        faults.append(f"{where}: expected a list of numbers from 0 on, got {value!r}")
-    elif hint is str and isinstance(value, str):
-        return value
-    elif hint is not str and _is_number(value, hint):
-        return hint(value)
-    else:
-        faults.append(f"{where}: expected {'text' if hint is str else 'a number from 0 on'}, got {value!r}")
-    return None
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    allowed = int if kind is int else int | float
-    return isinstance(value, allowed) and not isinstance(value, bool) and value >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from cfack.modeling import CFACK, normalize_pixels
 from cfack.modeling.checkpoint import load_checkpoint, load_tokenizer
 from cfack_bench.candidates import AUTOCAST, COMPILED, Candidate
+from cfack_bench.device.call import DeviceCall
 from cfack_bench.engines import FloatArray, match_batch
 from cfack_bench.staged import staged_query
 from cfack_bench.workload import Workload
+from cfack_runtime.backends import Feed
 from cfack_runtime.encoders import EncodedImages, EncodedTexts
 from cfack_runtime.errors import UsageError
 from cfack_runtime.gallery import Gallery
+from cfack_runtime.graph_contract import IMAGE_ENCODER, RERANKER, TEXT_ENCODER
 from cfack_runtime.tokenizer import CaptionTokenizer, EncodedCaptions
 
 
@@ -37,6 +41,11 @@ class TorchEngine:
             self._image = torch.compile(model.encode_image, dynamic=True)
             self._text = torch.compile(model.encode_text, dynamic=True)
             self._match = torch.compile(model.match, dynamic=True)
+        self._works = {
+            IMAGE_ENCODER: self._image_work,
+            TEXT_ENCODER: self._text_work,
+            RERANKER: self._match_work,
+        }
 
     @property
     def tokenizer(self) -> CaptionTokenizer:
@@ -46,17 +55,15 @@ class TorchEngine:
     @torch.inference_mode()
     def encode_images(self, pixels: NDArray[np.uint8]) -> EncodedImages:
         """See `Engine`."""
-        with self._precision():
-            found = self._image(normalize_pixels(torch.from_numpy(pixels).to(self._device)))
-        return EncodedImages(_numpy(found.embedding), _numpy(found.tokens))
+        embedding, tokens = self._image_work({"pixels": torch.from_numpy(pixels).to(self._device)})
+        return EncodedImages(_numpy(embedding), _numpy(tokens))
 
     @torch.inference_mode()
     def encode_texts(self, captions: EncodedCaptions) -> EncodedTexts:
         """See `Engine`."""
         ids, mask = self._tensor(captions.input_ids), self._tensor(captions.attention_mask)
-        with self._precision():
-            found = self._text(ids, mask)
-        return EncodedTexts(_numpy(found.embedding), _numpy(found.tokens), captions.attention_mask)
+        embedding, tokens = self._text_work({"input_ids": ids, "attention_mask": mask})
+        return EncodedTexts(_numpy(embedding), _numpy(tokens), captions.attention_mask)
 
     @torch.inference_mode()
     def match(
@@ -68,16 +75,41 @@ class TorchEngine:
         logits = []
         for start in range(0, len(image_tokens), batch):
             images = self._tensor(image_tokens[start : start + batch]).float()
-            with self._precision():
-                logits.append(_numpy(self._match(texts, masks, images)))
+            tensors = {"text_tokens": texts, "attention_mask": masks, "image_tokens": images}
+            logits.append(_numpy(self._match_work(tensors)[0]))
         return np.concatenate(logits)
+
+    def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
+        """See `Engine`."""
+        return gallery.tokens(places)
 
     def search(self, gallery: Gallery, caption: str, k: int, rerank: int) -> None:
         """See `Engine`."""
         staged_query(self, gallery, caption, k, rerank)
 
+    def device_call(self, graph: str, feed: Feed, *, cuda_graph: bool) -> DeviceCall:
+        """See `Engine`."""
+        from cfack_bench.device.torch_call import TorchCall
+
+        return TorchCall(self._works[graph], feed, self._device, cuda_graph=cuda_graph)
+
     def close(self) -> None:
         """Nothing to free before the process ends."""
+
+    def _image_work(self, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        with self._precision():
+            found = self._image(normalize_pixels(tensors["pixels"]))
+        return found.embedding, found.tokens
+
+    def _text_work(self, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        with self._precision():
+            found = self._text(tensors["input_ids"], tensors["attention_mask"])
+        return found.embedding, found.tokens
+
+    def _match_work(self, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        with self._precision():
+            images = tensors["image_tokens"]
+            return (self._match(tensors["text_tokens"], tensors["attention_mask"], images),)
 
     def _tensor(self, array: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
@@ -86,7 +118,8 @@ class TorchEngine:
         if not self._half:
             return nullcontext()
         kind = torch.bfloat16 if self._device.type == "cpu" else torch.float16
-        return torch.autocast(self._device.type, dtype=kind)
+        # What is cast while a CUDA graph is captured must be cast again when it is replayed.
+        return torch.autocast(self._device.type, dtype=kind, cache_enabled=self._device.type == "cpu")
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from cfack_bench.engines import Engine
+    from cfack_bench.gpu import DeviceMemory
     from cfack_bench.tasks import Tasks
 
 
@@ -27,7 +28,7 @@ class Worker:
         self._engine: Engine | None = None
         self._tasks: Tasks | None = None
         self._folder = Path()
-        self._device = "cpu"
+        self._device_memory: DeviceMemory | None = None
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Import, open, answer once: the cold start, in milliseconds."""
@@ -43,7 +44,13 @@ class Worker:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.mkdtemp(dir=self._folder))
         workload = read_workload(self._folder)
         candidate = Candidate(**request["candidate"])
-        self._device = candidate.device
+        if candidate.device != "cpu":
+            from cfack_bench.gpu import DeviceMemory
+
+            asking = time.perf_counter()
+            self._device_memory = DeviceMemory(candidate.device)
+            self._device_memory.begin()
+            began += time.perf_counter() - asking  # which is no part of the start
         _import_library(candidate.backend)
         imported = time.perf_counter()
         self._engine = open_engine(candidate, workload)
@@ -55,25 +62,32 @@ class Worker:
         return {
             "milliseconds": {name: 1e3 * seconds for name, seconds in stages.items()},
             "peak_host_bytes": peak_bytes(),
+            "device_bytes": self._device_bytes(),
         }
 
     def visit(self, request: dict[str, Any]) -> dict[str, Any]:
         """Take samples of a case; says the CPU time that this process spent meanwhile."""
         from cfack_bench.cases import Case
-        from cfack_bench.memory import device_bytes, peak_bytes, reset_peak
-        from cfack_bench.tasks import Limits
+        from cfack_bench.memory import peak_bytes, reset_peak
+        from cfack_bench.settle import settle
+        from cfack_bench.visits import Limits
 
         assert self._tasks is not None  # `open` comes first
-        own_peak = reset_peak()
-        cpu = time.process_time()
+        if self._device_memory is not None:
+            self._device_memory.begin()
+        reset_peak()
+        cpu = time.process_time()  # after whatever is asked about memory
         visit = self._tasks.visit(Case(**request["case"]), Limits(**request["limits"]))
+        settle()  # the next candidate gets processors that nobody spins on
         return {
             **vars(visit),
             "cpu_seconds": time.process_time() - cpu,
             "peak_host_bytes": peak_bytes(),
-            "peak_is_of_visit": own_peak,
-            "device_bytes": device_bytes(self._device),
+            "device_bytes": self._device_bytes(),
         }
+
+    def _device_bytes(self) -> int | None:
+        return None if self._device_memory is None else self._device_memory.end()
 
     def accuracy(self, request: dict[str, Any]) -> dict[str, Any]:
         """Measure R@1 against candidates."""

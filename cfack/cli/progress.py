@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cfack_runtime.progress import ProgressCallback, no_progress
@@ -18,8 +18,15 @@ def progress_bar(title: str, unit: str = "") -> Iterator[ProgressCallback]:
         title: what is being done, for example "Encoding images".
         unit: what is counted, for example "images".
     """
+    with stage_bar(title, unit) as (progress, _):
+        yield progress
+
+
+@contextmanager
+def stage_bar(title: str, unit: str = "") -> Iterator[tuple[ProgressCallback, Callable[[str], None]]]:
+    """Show one bar for work of several stages; the second callback changes its title."""
     if not sys.stderr.isatty():
-        yield no_progress
+        yield no_progress, lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -40,4 +47,4 @@ def progress_bar(title: str, unit: str = "") -> Iterator[ProgressCallback]:
             rate = done / max(time.perf_counter() - began, 1e-9)
             bar.update(task, completed=done, total=total, rate=f"{rate:.1f}/s")
 
-        yield report
+        yield report, lambda text: bar.update(task, description=text)

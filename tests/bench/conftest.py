@@ -10,9 +10,14 @@ import pytest
 
 from cfack_bench.cases import Case
 from cfack_bench.lineup import Wanted
-from cfack_bench.results import Results, Row
-from cfack_bench.run import BenchOptions, run_bench
-from cfack_bench.suite import Suite, suite_from
+from cfack_bench.options import BenchOptions
+from cfack_bench.results import Results
+from cfack_bench.row import Row
+from cfack_bench.run import run_bench
+from cfack_bench.suite import Suite
+from cfack_bench.suite_file import suite_from
+from cfack_runtime.bundle import write_bundle
+from cfack_runtime.manifest import Geometry
 
 SMALL: dict[str, Any] = {
     "rounds": 4,
@@ -35,12 +40,21 @@ def small_suite() -> Suite:
     return suite_from(SMALL)
 
 
-@pytest.fixture
-def mixed_bundle(tmp_path: Path, toy_graphs: Path, write_toy: Callable[..., Path]) -> Path:
-    """Three precisions, of which `int8` did not pass its gate."""
-    return write_toy(
-        tmp_path / "mixed.cfack",
+@pytest.fixture(scope="session")
+def mixed_bundle(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_graphs: Path,
+    toy_geometry: Geometry,
+    toy_tokenizer_json: str,
+) -> Path:
+    """Three precisions, of which `int8` did not pass its gate; do not change it."""
+    bundle = write_bundle(
+        tmp_path_factory.mktemp("mixed") / "mixed.cfack",
         graphs={"fp32": toy_graphs, "int8-cpu": toy_graphs, "int8": toy_graphs},
+        geometry=toy_geometry,
+        tokenizer_json=toy_tokenizer_json,
+        checkpoint_sha256="0123456789abcdef" * 4,
+        readme="# A toy\n",
         parity={
             "fp32": {"passed": True, "image_encoder_error": 1e-6},
             "int8-cpu": {
@@ -52,6 +66,7 @@ def mixed_bundle(tmp_path: Path, toy_graphs: Path, write_toy: Callable[..., Path
             "int8": {"passed": False, "retrieval_measured": True, "reranked_r1": 3.0},
         },
     )
+    return bundle.path
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +97,11 @@ def made_up() -> Callable[..., Results]:
         ]
         machine = {"processor": "P", "threads": 1, "physical_cores_usable": 1, "governor": "g"}
         values = {"machine": machine, "bundle": {"model": {}}, "inputs": {}, "stopped": "", **header}
-        made = [Row(name, Case(measure), rounds) for (name, measure), rounds in rows.items()]
+        sizes = {"search": {"gallery": 100, "queries": 1}, "query": {"candidates": 0, "clients": 1}}
+        made = [
+            Row(name, Case(measure, sizes.get(measure, {})), rounds)
+            for (name, measure), rounds in rows.items()
+        ]
         return Results("made-up", values, accounts, made)
 
     return make

@@ -9,9 +9,10 @@ import pytest
 
 from cfack_bench.compare import FASTER, SAME, SLOWER, UNCLEAR, compare
 from cfack_bench.lineup import Wanted
+from cfack_bench.options import BenchOptions
 from cfack_bench.results import Results
-from cfack_bench.run import BenchOptions, run_bench
-from cfack_bench.suite import suite_from
+from cfack_bench.run import run_bench
+from cfack_bench.suite_file import suite_from
 from cfack_runtime.errors import UsageError
 
 Rounds = list[list[float]]
@@ -152,7 +153,8 @@ def test_the_command_exits_with_1_on_a_regression_only(
     passing = command("compare", tmp_path / "a.json", tmp_path / "b.json", "--fail-over", "0.3")
 
     assert failing.exit_code == 1
-    assert "1 regressions:" in str(failing.exception)
+    assert "1 regression:" in str(failing.exception)
     assert "slower" in failing.output
     assert max(map(len, failing.output.splitlines())) <= 80
+    assert "…" not in failing.output
     assert passing.exit_code == 0

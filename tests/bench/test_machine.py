@@ -11,9 +11,10 @@ def test_what_others_took_is_what_neither_we_nor_nobody_took() -> None:
     before, after = CpuClock(0.0, 100.0, 5.0), CpuClock(10.0, 100.0 + 3.0, 5.0 + 1.0)
 
     assert foreign_share(before, after, 2.0) == pytest.approx(2.0 / (10.0 * processors))
-    assert foreign_share(before, after, 9.0) == 0.0
+    # Own seconds are exact and those of the system come in ticks: the sign of the error is kept.
+    assert foreign_share(before, after, 4.5) == pytest.approx(-0.5 / (10.0 * processors))
     assert foreign_share(None, after, 0.0) is None
-    assert foreign_share(before, CpuClock(0.01, 100.0, 5.0), 0.0) is None
+    assert foreign_share(before, CpuClock(0.19, 100.0, 5.0), 0.0) is None
 
 
 def test_a_limit_is_the_slower_of_arithmetic_and_reading() -> None:

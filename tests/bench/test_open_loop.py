@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from cfack_bench.cases import Case
 from cfack_bench.open_loop import poisson_arrivals, run_open_loop
+from cfack_bench.row import Row
 
 
 class FakeClock:
@@ -35,3 +37,16 @@ def test_arrivals_have_the_rate_asked_for_and_repeat_with_the_seed() -> None:
     assert np.diff(due).std() == pytest.approx(1 / 50, rel=0.08)
     np.testing.assert_array_equal(due, poisson_arrivals(50.0, 4000, (0, 1)))
     assert (due != poisson_arrivals(50.0, 4000, (0, 2))).all()
+
+
+@pytest.mark.parametrize(("milliseconds", "marked"), [(80.0, False), (120.0, True)])
+def test_a_loop_is_overloaded_if_answering_takes_longer_than_the_gaps(
+    milliseconds: float, marked: bool
+) -> None:
+    waiting = [5.0 * place for place in range(20)]
+    row = Row("onnxruntime/fp32", Case("open_loop", {"candidates": 1}))
+    row.rounds = [[milliseconds + wait for wait in waiting]]
+    row.stages, row.details = {"waiting": [waiting]}, {"rate": 10.0}
+
+    assert row.utilisation == pytest.approx(milliseconds / 100)
+    assert any(mark.startswith("overloaded") for mark in row.marks) == marked

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from cfack_bench.cases import Case
 from cfack_bench.lineup import Wanted
+from cfack_bench.options import BenchOptions
 from cfack_bench.report.csv_file import csv_text
 from cfack_bench.report.html import html_page
 from cfack_bench.report.markdown import markdown
@@ -20,14 +23,15 @@ from cfack_bench.report.plots import draw_plots
 from cfack_bench.report.readme import block_names, export_table, table_text, with_table
 from cfack_bench.report.terminal import print_results
 from cfack_bench.results import Results, load_results
-from cfack_bench.run import BenchOptions, run_bench
-from cfack_bench.suite import suite_from
+from cfack_bench.row import Row
+from cfack_bench.run import run_bench
+from cfack_bench.suite_file import suite_from
 from cfack_runtime.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mixed_results(mixed_bundle: Path) -> Results:
     suite = suite_from(
         {
@@ -89,6 +93,8 @@ def test_markdown_tables_are_whole(mixed_results: Results) -> None:
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1
     assert "## No speed" in text
+    assert "parity gate passed, R@1 40.5 dual encoder, R@1 44.2 re-ranked" in text
+    assert "parity gate not passed" in text
     assert "## Conditions" in text
 
 
@@ -111,7 +117,10 @@ def test_plots_are_images_and_the_page_needs_nothing_else(toy_results: Results) 
 def test_throughput_against_accuracy_is_drawn_where_accuracy_was_measured(toy_results: Results) -> None:
     points = [{"candidates": 0, "r1": 30.0}, {"candidates": 4, "r1": 35.0}]
     measured = Results(
-        **{**vars(toy_results), "accuracy": [{"candidate": "onnxruntime/fp32", "points": points}]}
+        **{
+            **vars(toy_results),
+            "accuracy": [{"candidate": "onnxruntime/fp32", "questions": 60, "points": points}],
+        }
     )
 
     assert "throughput-accuracy.png" in draw_plots(measured)
@@ -129,7 +138,7 @@ def test_a_documents_table_is_written_between_its_markers(toy_results: Results, 
     assert once.startswith("before\n")
     assert once.endswith("after\n")
     assert "stale" not in once
-    assert "| ORT fp32 |" in once
+    assert "| CFACK, ONNX Runtime, fp32 |" in once
 
 
 def test_a_document_without_markers_is_left_alone(toy_results: Results) -> None:
@@ -176,3 +185,71 @@ def test_help_shows_the_options_and_the_other_commands(command: Callable[..., An
 
     for word in ("--suite", "--budget", "--export-table", "compare", "report"):
         assert word in text
+
+
+def with_accuracy(results: Results, questions: int, wanted: int) -> Results:
+    points = [{"candidates": 0, "r1": 30.0}, {"candidates": 4, "r1": 35.0}]
+    entry = {
+        "candidate": "onnxruntime/fp32",
+        "images": 40,
+        "questions": questions,
+        "wanted": wanted,
+        "points": points,
+    }
+    return Results(**{**vars(results), "accuracy": [entry]})
+
+
+@pytest.mark.parametrize(
+    ("questions", "wanted", "shown"), [(200, 200, True), (3, 200, False), (3, 3, True), (50, 200, True)]
+)
+def test_an_r1_of_few_questions_is_not_shown_unless_there_are_no_more(
+    toy_results: Results, questions: int, wanted: int, shown: bool
+) -> None:
+    text = printed(with_accuracy(toy_results, questions, wanted))
+
+    assert ("R@1 35.0" in text) == shown
+    assert ("R@1 35.0" in markdown(with_accuracy(toy_results, questions, wanted))) == shown
+
+
+def test_plain_calls_have_the_accuracy_of_the_same_graphs(toy_results: Results) -> None:
+    text = printed(with_accuracy(toy_results, 200, 200))
+
+    assert re.search(r"plain ORT fp32 +4 .*R@1 35.0", text)
+    assert "so each is known to 7 points" in " ".join(text.split())
+
+
+def test_a_call_on_a_gpu_is_shown_with_its_transfers(toy_results: Results) -> None:
+    account = {**toy_results.candidates[0], "id": "tensorrt@cuda/fp16", "backend": "tensorrt"}
+    account |= {"precision": "fp16", "device": "cuda"}
+    rows = []
+    for captured in (0, 1):
+        case = Case("gpu_image_encoding", {"batch": 8, "cuda_graph": captured}, 8)
+        row = Row("tensorrt@cuda/fp16", case, [[3.0 - captured] * 12] * 2, peak_device_bytes=512_000_000)
+        parts = {"transfer in": 0.25, "device": 2.0 - captured, "transfer out": 0.5}
+        row.stages = {part: [[value] * 12] * 2 for part, value in parts.items()}
+        rows.append(row)
+    results = Results(**{**vars(toy_results), "candidates": [account], "rows": rows})
+
+    text = printed(results)
+
+    assert "Image encoding on the GPU, transfers apart" in text
+    assert re.search(r"batch +p50 ms +± +in +device +out +images/s +accuracy", text)
+    assert re.search(r"TensorRT fp16 +8 +3.00 +0% +0.250 +2.00 +0.500 +2667 +err", text)
+    assert re.search(r"TensorRT fp16 +8 graph +2.00 +0% +0.250 +1.00 +0.500", text)
+    assert max(map(len, text.splitlines())) <= 80
+    (first, _) = csv.DictReader(io.StringIO(csv_text(results)))
+    assert (first["transfer_in_ms"], first["device_ms"], first["cuda_graph"]) == ("0.25", "2.0", "0.0")
+
+
+def test_long_names_are_folded_and_no_figure_is_cut(toy_results: Results) -> None:
+    def renamed(value: str) -> str:
+        return value.replace("onnxruntime/", "onnxruntime@cuda:1/")
+
+    accounts = [
+        {**account, "id": renamed(account["id"]), "device": "cuda:1"} for account in toy_results.candidates
+    ]
+    rows = [replace(row, candidate=renamed(row.candidate)) for row in toy_results.rows]
+    text = printed(Results(**{**vars(toy_results), "candidates": accounts, "rows": rows}))
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text

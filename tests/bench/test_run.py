@@ -12,12 +12,14 @@ import pytest
 
 from cfack_bench.candidates import REFUSED
 from cfack_bench.lineup import Wanted
+from cfack_bench.options import BenchOptions
 from cfack_bench.results import Results, load_results
-from cfack_bench.run import BenchOptions, run_bench
+from cfack_bench.run import run_bench
 from cfack_bench.schedule import BUDGET, INTERRUPTED
 from cfack_bench.staged import STAGES
 from cfack_bench.statistics import as_json, figures, flat
-from cfack_bench.suite import Suite, suite_from
+from cfack_bench.suite import Suite
+from cfack_bench.suite_file import suite_from
 from cfack_runtime.errors import BundleError, CfackError, DataError, ParityError, UsageError
 
 ORT = Wanted(backends=("onnxruntime",), threads=1)
@@ -219,5 +221,5 @@ def test_a_run_without_any_candidate_says_why(
     )
 
     assert isinstance(done.exception, CfackError)
-    assert "nothing was measured:" in str(done.exception)
+    assert "nothing can be measured:" in str(done.exception)
     assert "it needs the checkpoint" in str(done.exception)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cfack_bench.cases import expand
-from cfack_bench.suite import load_suite, suite_from, suite_names
+from cfack_bench.suite_file import load_suite, suite_from, suite_names
 from cfack_runtime.errors import ConfigError
 from cfack_runtime.manifest import Geometry
 

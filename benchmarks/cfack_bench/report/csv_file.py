@@ -5,11 +5,17 @@ from __future__ import annotations
 import csv
 import io
 
-from cfack_bench.report.view import curve
+from cfack_bench.device.call import PARTS
+from cfack_bench.report.cells import stage_median
+from cfack_bench.report.names import curve
 from cfack_bench.results import Results
+from cfack_bench.staged import STAGES
 
 _FIGURES = ("samples", "p50", "p95", "p99", "mean", "spread", "low", "high")
-_PARAMETERS = ("batch", "tokens", "candidates", "clients", "rate", "load", "gallery", "queries", "k")
+_PARAMETERS = (
+    *("batch", "tokens", "candidates", "clients", "rate", "load", "gallery", "queries", "k", "cuda_graph"),
+)
+_STAGES = (*STAGES, *PARTS, "waiting", "import", "open", "first answer")
 _PARITY = (
     "passed",
     "image_encoder_error",
@@ -26,6 +32,7 @@ _HEADINGS = (
     *_FIGURES,
     *("unit", "throughput", "limit_ms", "share_of_limit", "peak_host_bytes", "peak_device_bytes"),
     *("model_bytes", "foreign_share", "marks"),
+    *(f"{stage.replace(' ', '_').replace('-', '')}_ms" for stage in _STAGES),
     *(f"parity_{name}" for name in _PARITY),
     "measured_r1",
 )
@@ -40,7 +47,7 @@ def csv_text(results: Results) -> str:
         parity = account["parity"] or {}
         who = [account[name] for name in ("backend", "precision", "device", "threads", "status")]
         worth = [parity.get(name, "") for name in _PARITY]
-        points = curve(results, account["id"])
+        points = curve(results, account)
         rows = [row for row in results.rows if row.candidate == account["id"]]
         for row in rows:
             sizes = {**row.case.parameters, **{k: v for k, v in row.details.items() if k == "rate"}}
@@ -51,11 +58,14 @@ def csv_text(results: Results) -> str:
                 + [_plain(getattr(row.figures, name)) for name in _FIGURES]
                 + [row.case.unit, _plain(row.throughput), _plain(row.limit_ms), _plain(row.share_of_limit)]
                 + [row.peak_host_bytes, _plain(row.peak_device_bytes), account["model_bytes"]]
-                + [_plain(row.foreign_share), "; ".join(row.marks), *worth, r1]
+                + [_plain(row.foreign_share), "; ".join(row.marks)]
+                + [_plain(stage_median(row, stage)) for stage in _STAGES]
+                + [*worth, r1]
             )
         if not rows:
             empty = [""] * (1 + len(_PARAMETERS) + len(_FIGURES) + 6)
-            writer.writerow([*who, *empty, account["model_bytes"], "", account["note"], *worth, ""])
+            none = [""] * len(_STAGES)
+            writer.writerow([*who, *empty, account["model_bytes"], "", account["note"], *none, *worth, ""])
     return out.getvalue()
 
 

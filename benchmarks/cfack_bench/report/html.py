@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping
 from html import escape
 
-from cfack_bench.report.facts import conditions, sentence_of_stop
-from cfack_bench.report.view import LEGEND, Table, describe, label, tables
+from cfack_bench.report.cells import LEGEND
+from cfack_bench.report.facts import candidates, conditions, doubts, sentence_of_stop
+from cfack_bench.report.table import Table
+from cfack_bench.report.view import tables
 from cfack_bench.results import Results
 
 _STYLE = """
@@ -39,13 +41,11 @@ def html_page(results: Results, plots: Mapping[str, bytes]) -> str:
     if stop:
         parts.append(f'<p class="stop">{escape(stop)}</p>')
     found = tables(results)
-    parts += [_table(found[0]), *_pictures(plots), *(_table(table) for table in found[1:])]
+    parts += [*map(_table, found[:1]), *_pictures(plots), *map(_table, found[1:])]
     parts.append(_list("How to read it", LEGEND))
-    candidates = [
-        f"{label(account)}: {describe(account)}" + (f"; {account['note']}" if account["note"] else "")
-        for account in results.candidates
-    ]
-    parts += [_list("Candidates", candidates), _list("Conditions", conditions(results)), _doubts(results)]
+    parts += [_list("Candidates", candidates(results)), _list("Conditions", conditions(results))]
+    if doubted := doubts(results):
+        parts.append(_list("Doubts", doubted))
     if results.not_run:
         parts.append(_not_run(results))
     raw = json.dumps(results.to_json(), separators=(",", ":")).replace("<", "\\u003c")
@@ -86,15 +86,6 @@ def _pictures(plots: Mapping[str, bytes]) -> list[str]:
 
 def _list(title: str, items: tuple[str, ...] | list[str]) -> str:
     return f"<h2>{title}</h2>\n<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
-
-
-def _doubts(results: Results) -> str:
-    items = [
-        f"{label(results.candidate(row.candidate))}, {row.case.key}: {'; '.join(row.marks)}"
-        for row in results.rows
-        if row.marks
-    ]
-    return _list("Doubts", items) if items else ""
 
 
 def _not_run(results: Results) -> str:

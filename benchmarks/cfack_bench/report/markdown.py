@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cfack_bench.candidates import REFUSED
-from cfack_bench.report.facts import conditions, sentence_of_stop
-from cfack_bench.report.view import LEGEND, Table, describe, label, tables
+from cfack_bench.report.cells import LEGEND
+from cfack_bench.report.facts import candidates, conditions, doubts, sentence_of_stop
+from cfack_bench.report.names import label
+from cfack_bench.report.table import Table
+from cfack_bench.report.view import tables
 from cfack_bench.results import Results
 
 
@@ -21,10 +24,7 @@ def markdown(results: Results) -> str:
         if table.note:
             lines += [table.note, ""]
     lines += ["## Reading", "", *bullets(LEGEND), "", "## Candidates", ""]
-    lines += bullets(
-        f"{label(account)}: {describe(account)}" + (f"; {account['note']}" if account["note"] else "")
-        for account in results.candidates
-    )
+    lines += bullets(candidates(results))
     lines += ["", "## Conditions", "", *bullets(conditions(results)), "", *_doubts(results)]
     if results.not_run:
         lines += ["## Not run", ""]
@@ -47,11 +47,7 @@ def bullets(items: Iterable[str]) -> list[str]:
 
 
 def _doubts(results: Results) -> list[str]:
-    doubted = [
-        f"{label(results.candidate(row.candidate))}, {row.case.key}: {'; '.join(row.marks)}"
-        for row in results.rows
-        if row.marks
-    ]
+    doubted = doubts(results)
     refused = [
         f"{label(account)}: {account['note']}"
         for account in results.candidates

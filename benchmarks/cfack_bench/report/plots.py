@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cfack_bench.cases import IMAGES, QUERY
-from cfack_bench.report.view import curve, label
-from cfack_bench.results import Results, Row
+from cfack_bench.report.cells import number
+from cfack_bench.report.facts import uncertainty
+from cfack_bench.report.names import curve, label
+from cfack_bench.report.plot_style import color, finish, marker, plain_numbers, style
+from cfack_bench.results import Results
+from cfack_bench.row import Row
 from cfack_bench.staged import STAGES
 from cfack_bench.statistics import figures
 
@@ -18,9 +22,6 @@ if TYPE_CHECKING:
 
 _SIZE = (7.2, 4.3)
 _DPI = 110
-# Okabe and Ito's colours, which people of every colour vision tell apart.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
-_MARKERS = "osD^vPX*"
 
 
 def draw_plots(results: Results) -> dict[str, bytes]:
@@ -58,7 +59,8 @@ def _latency_against_batch(results: Results, figure: Figure) -> bool:
     ticks = sorted({row.case.parameters["batch"] for row in rows})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.minorticks_off()
-    _finish(axes, "Image encoding: latency against batch")
+    plain_numbers(axes)
+    finish(axes, "Image encoding: latency against batch")
     return True
 
 
@@ -73,14 +75,14 @@ def _latency_against_candidates(results: Results, figure: Figure) -> bool:
     if results.accuracy:
         right = axes.twinx()
         for index, account in enumerate(results.candidates):
-            points = curve(results, account["id"])
+            points = curve(results, account)
             right.plot(
                 [point["candidates"] for point in points],
                 [point["r1"] for point in points],
                 linestyle=":",
-                marker=_MARKERS[index % len(_MARKERS)],
+                marker=marker(index),
                 markersize=4,
-                color=_color(index),
+                color=color(index),
             )
         right.set_ylabel("R@1, percent (dotted)")
         right.spines["top"].set_visible(False)
@@ -88,15 +90,17 @@ def _latency_against_candidates(results: Results, figure: Figure) -> bool:
         title = "A query: latency (solid) and R@1 (dotted)"
     else:
         title = "A query: latency against candidates (R@1 was not measured: give --data)"
-    _finish(axes, title)
+    finish(axes, title)
     return True
 
 
 def _throughput_against_accuracy(results: Results, figure: Figure) -> bool:
     axes = figure.add_subplot()
     found = False
+    # Without it, differences that 200 questions cannot tell would look like findings.
+    uncertain = uncertainty(results)
     for index, account in enumerate(results.candidates):
-        points = {point["candidates"]: point["r1"] for point in curve(results, account["id"])}
+        points = {point["candidates"]: point["r1"] for point in curve(results, account)}
         rows = [
             row
             for row in results.rows
@@ -109,12 +113,15 @@ def _throughput_against_accuracy(results: Results, figure: Figure) -> bool:
             continue
         found = True
         places = [(points[row.case.parameters["candidates"]], row.throughput) for row in rows]
-        axes.plot(*zip(*places, strict=True), **_style(index), label=label(account))
+        at, rates = zip(*places, strict=True)
+        axes.errorbar(at, rates, xerr=uncertain, **style(index), elinewidth=0.6, label=label(account))
         for (accuracy, rate), row in zip(places, rows, strict=True):
             text = f"{row.case.parameters['candidates']:g}"
             axes.annotate(text, (accuracy, rate), textcoords="offset points", xytext=(5, 5), fontsize=8)
-    axes.set(xlabel="R@1, percent", ylabel="queries a second, one client", yscale="log")
-    _finish(axes, "Throughput against accuracy; numbers are candidates re-ranked")
+    axes.set(xlabel="R@1, percent, with its 95 % interval", ylabel="queries a second, one client")
+    axes.set_yscale("log")
+    plain_numbers(axes)
+    finish(axes, "Throughput against accuracy; numbers are candidates re-ranked")
     return found
 
 
@@ -132,10 +139,13 @@ def _stages(results: Results, figure: Figure) -> bool:
     left = [0.0] * len(rows)
     for index, stage in enumerate(STAGES):
         widths = [100 * values[index] / sum(values) for values in shares]
-        axes.barh(names, widths, left=left, color=_color(index), label=stage)
+        axes.barh(names, widths, left=left, color=color(index), label=stage)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.set(xlabel="share of the stages' medians, percent", xlim=(0, 100))
-    _finish(axes, "Where the time of a query goes", columns=len(STAGES))
+    for place, values in enumerate(shares):
+        text = f"{number(sum(values))} ms"
+        axes.annotate(text, (101, place), va="center", fontsize=8, annotation_clip=False)
+    axes.set(xlabel="share of the stages' medians, percent; their sum at the end", xlim=(0, 100))
+    finish(axes, "Where the time of a query goes", columns=len(STAGES))
     return True
 
 
@@ -151,30 +161,4 @@ def _lines(results: Results, axes: Axes, rows: Sequence[Row], parameter: str) ->
             middle = [row.figures.p50 for row in mine]
             below = [row.figures.p50 - row.figures.low for row in mine]
             above = [row.figures.high - row.figures.p50 for row in mine]
-            style = _style(index)
-            axes.errorbar(at, middle, yerr=[below, above], capsize=3, **style, label=label(account))
-
-
-def _style(index: int) -> dict[str, Any]:
-    return {
-        "color": _color(index),
-        "marker": _MARKERS[index % len(_MARKERS)],
-        "markersize": 5,
-        "linewidth": 1.6,
-    }
-
-
-def _color(index: int) -> str:
-    return _COLORS[index % len(_COLORS)]
-
-
-def _finish(axes: Axes, title: str, columns: int = 1) -> None:
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    if columns > 1:
-        axes.figure.legend(frameon=False, fontsize=8, ncols=columns, loc="outside lower center")
-    elif axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+            axes.errorbar(at, middle, yerr=[below, above], capsize=3, **style(index), label=label(account))

@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from cfack_bench.report.cells import LEGEND
 from cfack_bench.report.facts import conditions, sentence_of_stop
-from cfack_bench.report.view import LEGEND, NARROW, Table, tables
+from cfack_bench.report.table import Table
+from cfack_bench.report.view import tables
 from cfack_bench.results import Results
 
 WIDTH = 80
@@ -17,12 +19,12 @@ WIDTH = 80
 def print_results(results: Results, console: Console | None = None) -> None:
     """Print every table, the conditions, and what was not run."""
     console = console or Console(width=WIDTH, highlight=False)
-    for table in tables(results, NARROW):
+    for table in tables(results, narrow=True):
         console.print(rich_table(table))
         if table.note:
             console.print(table.note, style="dim")
         console.print()
-    for line in LEGEND:
+    for line in LEGEND if results.rows else ():
         console.print(line, style="dim")
     console.print()
     for line in conditions(results):
@@ -50,7 +52,11 @@ def rich_table(table: Table) -> RichTable:
         show_edge=False,
     )
     for index, heading in enumerate(table.headings):
-        shown.add_column(heading, justify="left" if index < table.words else "right", no_wrap=True)
+        # Figures are never cut; where there is no room for all of them, the long names are folded.
+        is_word = index < table.words
+        shown.add_column(
+            heading, justify="left" if is_word else "right", no_wrap=not is_word, overflow="fold"
+        )
     for row in table.rows:
         shown.add_row(*(escape(cell) for cell in row))
     return shown

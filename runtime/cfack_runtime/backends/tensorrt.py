@@ -8,7 +8,7 @@ is free, or makes another, and puts it back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ class EngineBackend:
         arrays = {spec.name: self._checked(spec, feed) for spec in self.inputs}
         if len(arrays) != len(feed):
             raise BackendError(f"{self._name}: takes {', '.join(arrays)}, got {', '.join(sorted(feed))}")
-        profile = self._profile(arrays)
+        profile = self._profile(_shapes(arrays))
         if self._closed:
             raise BackendError(f"{self._name}: the engine was closed; open it again")
         with self._device.active():
@@ -99,6 +99,27 @@ class EngineBackend:
                 raise
             self._give_back(profile, lane)
         return outputs
+
+    def context(self, shapes: Mapping[str, Sequence[int]], stream: int) -> Any:
+        """Make a context for a caller with a stream and memory of its own, as a benchmark has.
+
+        The GPU must be the calling thread's, and the context must be dropped before `close`.
+
+        Args:
+            shapes: of every input; settled for the life of the context.
+            stream: that it is going to run in.
+
+        Returns:
+            The library's own object, whose tensors have no addresses yet.
+
+        Raises:
+            BackendError: a shape outside all profiles, or the library makes no context.
+        """
+        context = self._new_context(self._profile(shapes), stream)
+        for name, shape in shapes.items():
+            if not context.set_input_shape(name, tuple(shape)):
+                raise self._failure(f"refuses the shape {list(shape)} of {name}", {})
+        return context
 
     def close(self) -> None:
         """Free everything. Calls must have returned; a second call does nothing."""
@@ -141,16 +162,16 @@ class EngineBackend:
             raise BackendError(f"{self._name}: input {spec.name} is {got}, expected {spec.dtype}")
         return np.ascontiguousarray(array)
 
-    def _profile(self, arrays: dict[str, NDArray[Any]]) -> int:
+    def _profile(self, shapes: Mapping[str, Sequence[int]]) -> int:
         for number, profile in enumerate(self._entry.profiles):
-            if all(profile[name].contains(array.shape) for name, array in arrays.items()):
+            if all(profile[name].contains(shape) for name, shape in shapes.items()):
                 return number
         ranges = "; ".join(
             ", ".join(f"{name} {list(s.min)} to {list(s.max)}" for name, s in profile.items())
             for profile in self._entry.profiles
         )
         raise BackendError(
-            f"{self._name}: got {_shapes(arrays)}, outside of what the engine was built for ({ranges}); use "
+            f"{self._name}: got {_listed(shapes)}, outside of what the engine was built for ({ranges}); use "
             "batches of that size, or build engines with other profiles"
         )
 
@@ -159,16 +180,24 @@ class EngineBackend:
             if self._free[profile]:
                 return self._free[profile].pop()
             # Inside the lock: making contexts is rare, and not something to do twice at a time.
-            strategy = self._library.module.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
-            context = self._engine.create_execution_context(strategy)
-            if context is None:
-                raise self._failure("no context can be made, most likely for want of GPU memory", {})
-            lane = _Lane(context, self._device.stream())
+            stream = self._device.stream()
+            try:
+                lane = _Lane(self._new_context(profile, stream.handle), stream)
+            except BaseException:
+                stream.close()
+                raise
             self._all.append(lane)
-            if not context.set_optimization_profile_async(profile, lane.stream.handle):
-                raise self._failure(f"refuses profile {profile}", {})
-            lane.stream.synchronize()
+            stream.synchronize()
             return lane
+
+    def _new_context(self, profile: int, stream: int) -> Any:
+        strategy = self._library.module.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
+        context = self._engine.create_execution_context(strategy)
+        if context is None:
+            raise self._failure("no context can be made, most likely for want of GPU memory", {})
+        if not context.set_optimization_profile_async(profile, stream):
+            raise self._failure(f"refuses profile {profile}", {})
+        return context
 
     def _give_back(self, profile: int, lane: _Lane) -> None:
         with self._lock:
@@ -184,7 +213,7 @@ class EngineBackend:
     def _failure(self, what: str, arrays: dict[str, NDArray[Any]]) -> BackendError:
         said = self._log.errors
         self._log.clear()
-        on = f" on {_shapes(arrays)}" if arrays else ""
+        on = f" on {_listed(_shapes(arrays))}" if arrays else ""
         return BackendError(f"{self._name}: {self._library.name} {what}{on}: {said or 'no reason given'}")
 
     def _require_as_in_manifest(self) -> None:
@@ -216,5 +245,9 @@ class EngineBackend:
             )
 
 
-def _shapes(arrays: dict[str, NDArray[Any]]) -> str:
-    return ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+def _shapes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _listed(shapes: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())

@@ -1,0 +1,1 @@
+"""Calls on a GPU taken apart: transfers, the graph by CUDA events, CUDA graphs on and off."""
