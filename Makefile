@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 C_BUILD := build/c
 FIND_ONNXRUNTIME := import onnxruntime, pathlib; print(next(pathlib.Path(onnxruntime.__file__).parent.glob('capi/libonnxruntime.so*')))
 
-.PHONY: quickstart test test-long c check format clean
+.PHONY: quickstart test test-long c c-needs check format clean
 
 # Render a small data set, train, evaluate, export, index and search; results under quickstart/.
 quickstart: $(VENV)/installed-export
@@ -20,16 +20,20 @@ test: $(VENV)/installed-dev
 test-long: $(VENV)/installed-dev
 	$(BIN)/pytest -m "not gpu and not tensorrt and not c"
 
-# libcfack, the runtime for programs without Python, and its tests. Needs CMake, a C++ compiler and pkg-config; libraries
-# that are missing are unpacked below build/, from Debian's packages.
-c: $(VENV)/installed-dev
-	sh runtime/c/tools/fetch_libraries.sh $(C_BUILD)/debian
-	sh runtime/c/tools/fetch_onnxruntime_headers.sh $(C_BUILD)/onnxruntime
+# libcfack, the runtime for programs without Python, and its tests. Needs CMake, a C++ compiler and pkg-config, and
+# clang with libclang-rt-14-dev for its fuzzers; libraries that are missing are unpacked below build/, from Debian's
+# packages.
+c: $(VENV)/installed-dev c-needs
 	cmake -S runtime/c -B $(C_BUILD) -DCMAKE_PREFIX_PATH=$(abspath $(C_BUILD))/debian/usr \
 	  -DONNXRuntime_ROOT=$(abspath $(C_BUILD))/onnxruntime
 	cmake --build $(C_BUILD) --parallel 2
 	CFACK_ONNXRUNTIME=$$($(BIN)/python -c "$(FIND_ONNXRUNTIME)") ctest --test-dir $(C_BUILD) --output-on-failure
-	CFACK_C_BUILD=$(abspath $(C_BUILD)) $(BIN)/pytest -m c tests/c
+	CFACK_C_BUILD=$(abspath $(C_BUILD)) $(BIN)/pytest -m c -rs tests/c
+
+# What `make c` fetches.
+c-needs:
+	sh runtime/c/tools/fetch_libraries.sh $(C_BUILD)/debian
+	sh runtime/c/tools/fetch_onnxruntime_headers.sh $(C_BUILD)/onnxruntime
 
 # Lint, types and import rules.
 check: $(VENV)/installed-dev

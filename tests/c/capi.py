@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,28 @@ class SearchOptions(c.Structure):
         ("rerank", c.c_int64),
         ("min_score", c.c_double),
         ("use_min_score", c.c_int32),
-        ("reserved", c.c_int32),
+        ("score", c.c_int32),
+        ("where", c.c_char_p),
     ]
+
+
+class BundleOptions(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("backend", c.c_int32),
+        ("device", c.c_int32),
+        ("precision", c.c_char_p),
+        ("threads", c.c_int32),
+        ("reserved", c.c_int32),
+        ("memory_limit", c.c_uint64),
+        ("onnxruntime", c.c_char_p),
+        ("engine_library", c.c_char_p),
+    ]
+
+
+SCORES = ("logit", "log-odds", "probability")
+"""By their number in C."""
+CPU, CUDA, TENSORRT, TENSORRT_ENGINES, TENSORRT_RTX_ENGINES = range(5)
 
 
 def onnxruntime_library() -> str:
@@ -55,9 +76,8 @@ class LibraryError(Exception):
 class Library:
     """Calls that raise, and results as Python and NumPy values."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path = BUILD / "libcfack.so") -> None:
         os.environ.setdefault("CFACK_ONNXRUNTIME", onnxruntime_library())
-        path = BUILD / "libcfack.so"
         assert path.exists(), f"{path} is not built; run `make c`"
         self.c = c.CDLL(str(path))
         self.c.cfack_last_error.restype = c.c_char_p
@@ -68,9 +88,10 @@ class Library:
         if code:
             raise LibraryError(code, self.c.cfack_last_error().decode())
 
-    def open(self, kind: str, path: Path) -> c.c_void_p:
+    def open(self, kind: str, path: Path, **options: Any) -> c.c_void_p:
         handle = c.c_void_p()
-        extra = (None,) if kind == "bundle" else ()
+        given = BundleOptions(c.sizeof(BundleOptions), **options)
+        extra = (c.byref(given),) if kind == "bundle" else ()
         self.call(f"cfack_{kind}_open", c.byref(handle), str(path).encode(), *extra)
         return handle
 
@@ -101,11 +122,28 @@ class Library:
         self.call("cfack_index_folder", None, bundle, str(folder).encode(), str(gallery).encode(), None)
 
     def search(
-        self, bundle: c.c_void_p, gallery: c.c_void_p, queries: list[str], k: int = 10, rerank: int = -1
+        self,
+        bundle: c.c_void_p,
+        gallery: c.c_void_p,
+        queries: list[str],
+        k: int = 10,
+        rerank: int = -1,
+        *,
+        min_score: float | None = None,
+        score: str = "logit",
+        where: str | None = None,
     ) -> list[list[tuple[str, float, float | None, float | None]]]:
         """Per query: path, score, match logit, match score."""
         results = c.c_void_p()
-        options = SearchOptions(c.sizeof(SearchOptions), k, rerank, 0.0, 0, 0)
+        options = SearchOptions(
+            c.sizeof(SearchOptions),
+            k,
+            rerank,
+            min_score or 0.0,
+            min_score is not None,
+            SCORES.index(score),
+            None if where is None else where.encode("utf-8", "surrogateescape"),
+        )
         strings, count = _strings(queries), c.c_size_t(len(queries))
         self.call("cfack_search", c.byref(results), bundle, gallery, strings, count, c.byref(options))
         found = []
@@ -119,6 +157,36 @@ class Library:
             found.append(hits)
         self.c.cfack_results_free(results)
         return found
+
+
+def built(name: str, source: Path, targets: list[str], **options: object) -> Path:
+    """Configure and build something beside the library's own build; what is up to date is not built again."""
+    folder = BUILD.parent / f"{BUILD.name}-{name}"
+    same = [
+        f"-D{name}={_cached(name)}"
+        for name in ("ONNXRUNTIME_INCLUDE_DIR", "CMAKE_PREFIX_PATH")
+        if _cached(name)
+    ]
+    settings = [f"-D{key}={value}" for key, value in options.items()]
+    for command in (
+        ["cmake", "-S", source, "-B", folder, *same, *settings],
+        ["cmake", "--build", folder, "--parallel", "2", *(f"--target={target}" for target in targets)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def unpacked_libraries() -> list[str]:
+    """Folders of libraries that `make c` unpacked, since the machine lacks them."""
+    prefix = _cached("CMAKE_PREFIX_PATH")
+    found = sorted(Path(prefix).glob("lib/**/*.so*")) if prefix else []
+    return sorted({str(path.parent) for path in found})
+
+
+def _cached(name: str) -> str:
+    lines = (BUILD / "CMakeCache.txt").read_text().splitlines()
+    return next((line.partition("=")[2] for line in lines if line.startswith(f"{name}:")), "")
 
 
 def _strings(texts: list[str]) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes as c
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -161,21 +159,7 @@ def test_threads_share_a_bundle_and_a_gallery(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_only_the_api_is_exported() -> None:
-    listing = subprocess.run(
-        ["nm", "-D", "--defined-only", capi.BUILD / "libcfack.so"], capture_output=True, check=True, text=True
-    ).stdout
-    names = {line.split()[2] for line in listing.splitlines()}
-    header = (capi.ROOT / "runtime" / "c" / "include" / "cfack.h").read_text()
-    declared = set(re.findall(r"^CFACK_API .*?\b(cfack_\w+)\(", header, re.MULTILINE))
-    assert names == declared
-
-
-def test_the_page_about_the_api_is_up_to_date() -> None:
-    script = capi.ROOT / "runtime" / "c" / "tools" / "make_c_api_docs.py"
-    assert subprocess.run([sys.executable, script, "--check"]).returncode == 0
-
-
+CALIBRATION = {"slope": 1.0, "offset": 0.5, "pairs": 2, "split_sha256": "a" * 64}
 MANIFEST_FAULTS: dict[str, Callable[[dict[str, object]], object]] = {
     "format": lambda m: m.update(format="other"),
     "format version 2": lambda m: m.update(format_version=2),
@@ -188,6 +172,14 @@ MANIFEST_FAULTS: dict[str, Callable[[dict[str, object]], object]] = {
     "bytes, but": lambda m: m["graphs"]["fp32"]["reranker"].update(size=1),  # type: ignore[index]
     "was edited": lambda m: m["model"].update(max_tokens=11),  # type: ignore[attr-defined,index]
     "export again": lambda m: m["model"].update(embed_dim=4),  # type: ignore[attr-defined,index]
+    "at most 64": lambda m: m.update(documents=m["documents"] * 33),  # type: ignore[operator]
+    "at most 32": lambda m: m.update(graphs={f"p{i}": m["graphs"]["fp32"] for i in range(33)}),  # type: ignore[index]
+    "expected 1 to 2147483647": lambda m: m["graphs"]["fp32"]["reranker"].update(size=1 << 31),  # type: ignore[index]
+    "expected 1 to 67108864": lambda m: m["documents"][0].update(size=1 << 27),  # type: ignore[index]
+    "slope is": lambda m: m.update(score_calibration=CALIBRATION | {"slope": -1}),
+    "cosine is": lambda m: m.update(score_calibration=CALIBRATION | {"cosine": -0.5}),
+    "pairs is": lambda m: m.update(score_calibration=CALIBRATION | {"pairs": 1}),
+    "offset is missing": lambda m: m.update(score_calibration={"slope": 1}),
 }
 
 
@@ -212,7 +204,3 @@ def test_a_damaged_graph_is_refused(library: capi.Library, bundle_copy: Path) ->
     with pytest.raises(capi.LibraryError, match="SHA-256") as caught:
         library.open("bundle", bundle_copy)
     assert caught.value.code == -4
-
-
-def test_the_c_abi_counts_bytes_as_the_structs_say() -> None:
-    assert (c.sizeof(capi.Hit), c.sizeof(capi.SearchOptions)) == (64, 40)

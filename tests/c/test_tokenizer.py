@@ -1,10 +1,7 @@
 """The C library's captions and tokens against Python's: the same ids for every string."""
 
 import json
-import os
 import random
-import shutil
-import struct
 import subprocess
 import sys
 import unicodedata
@@ -17,7 +14,6 @@ from cfack_runtime.captions import normalize_caption
 from cfack_runtime.errors import DataError
 from cfack_runtime.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 
-PROJECT = Path(__file__).parents[2] / "runtime" / "c" / "tests" / "text_image"
 TABLES = Path(__file__).parents[2] / "runtime" / "c" / "tools" / "make_unicode_tables.py"
 DATA_ERROR, BUNDLE_ERROR = -2, -4
 MAX_TOKENS = 64
@@ -27,20 +23,8 @@ ASSIGNED = [text for text in CODE_POINTS if text < "\U00020000" or "\U000e0000" 
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """Builds the program that runs the C modules on cases from stdin."""
-    if given := os.environ.get("CFACK_TEXT_IMAGE_BUILD"):  # built by hand, with sanitizers say
-        return Path(given) / "tokenizer_stdio"
-    if given := os.environ.get("CFACK_C_BUILD"):  # of the whole library
-        return Path(given) / "tests" / "tokenizer_stdio"
-    if not (shutil.which("cmake") and shutil.which("c++")):
-        pytest.skip("CMake or a C++ compiler is not installed")
-    build = tmp_path_factory.mktemp("text_image")
-    subprocess.run(["cmake", "-S", PROJECT, "-B", build], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(
-        ["cmake", "--build", build, "--target", "tokenizer_stdio"], check=True, stdout=subprocess.DEVNULL
-    )
-    return build / "tokenizer_stdio"
+def program(text_image_build):
+    return text_image_build / "tokenizer_stdio"
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +43,6 @@ def letters(tmp_path_factory):
     return tokenizer, path
 
 
-def answers(program, arguments, cases):
-    """Status and bytes of each case."""
-    data = b"".join(struct.pack("<I", len(case)) + case for case in cases)
-    out = subprocess.run(
-        [program, *map(str, arguments)], input=data, stdout=subprocess.PIPE, check=True
-    ).stdout
-    found, at = [], 0
-    while at < len(out):
-        status, size = struct.unpack_from("<iI", out, at)
-        found.append((status, out[at + 8 : at + 8 + size]))
-        at += 8 + size
-    assert len(found) == len(cases)
-    return found
-
-
 def python_ids(tokenizer, text, normalize):
     try:
         encoded = tokenizer.encode([text], normalize=normalize)
@@ -83,16 +52,21 @@ def python_ids(tokenizer, text, normalize):
     return 0, encoded.input_ids.tobytes()
 
 
-def differing(program, letters, texts, *, normalize):
+@pytest.fixture(scope="module")
+def differing(program, answers):
     """The strings whose ids (or message) differ."""
-    tokenizer, path = letters
-    mode = "ids" if normalize else "raw-ids"
-    found = answers(program, [mode, path, MAX_TOKENS], [text.encode() for text in texts])
-    return [
-        text
-        for text, answer in zip(texts, found, strict=True)
-        if answer != python_ids(tokenizer, text, normalize)
-    ]
+
+    def find(letters, texts, *, normalize):
+        tokenizer, path = letters
+        mode = "ids" if normalize else "raw-ids"
+        found = answers(program, [mode, path, MAX_TOKENS], [text.encode() for text in texts])
+        return [
+            text
+            for text, answer in zip(texts, found, strict=True)
+            if answer != python_ids(tokenizer, text, normalize)
+        ]
+
+    return find
 
 
 def python_caption(text, words):
@@ -103,7 +77,7 @@ def python_caption(text, words):
 
 
 @pytest.mark.parametrize("frame", ["{}", "AΣ{}", "{}ΣA", "a {}\n{} <Person>"])
-def test_every_code_point_is_cleaned_as_in_python(program, frame):
+def test_every_code_point_is_cleaned_as_in_python(program, answers, frame):
     # What a newer Python lowers here, the tokenizer lowers later.
     texts = [frame.replace("{}", text) for text in CODE_POINTS if text < "\U00020000" or text >= "\U000e0000"]
     if unicodedata.unidata_version >= "16":
@@ -115,15 +89,15 @@ def test_every_code_point_is_cleaned_as_in_python(program, frame):
 
 
 @pytest.mark.parametrize("frame", ["{}", "a{}B"])
-def test_every_code_point_becomes_pythons_ids(program, letters, frame):
+def test_every_code_point_becomes_pythons_ids(differing, letters, frame):
     texts = [frame.replace("{}", text) for text in ASSIGNED]
-    assert differing(program, letters, texts, normalize=False) == []
+    assert differing(letters, texts, normalize=False) == []
 
 
-def test_every_code_point_of_the_other_planes_becomes_pythons_ids(program, letters):
+def test_every_code_point_of_the_other_planes_becomes_pythons_ids(differing, letters):
     others = sorted(set(CODE_POINTS) - set(ASSIGNED))
     texts = [" ".join(f"x{text}" for text in others[at : at + 24]) for at in range(0, len(others), 24)]
-    assert differing(program, letters, texts, normalize=False) == []
+    assert differing(letters, texts, normalize=False) == []
 
 
 def random_text(generator, pools):
@@ -131,7 +105,7 @@ def random_text(generator, pools):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_random_strings_become_pythons_ids(program, letters, normalize):
+def test_random_strings_become_pythons_ids(differing, letters, normalize):
     generator = random.Random(7)
     marks = [text for text in ASSIGNED if unicodedata.combining(text)]
     pools = [
@@ -142,10 +116,10 @@ def test_random_strings_become_pythons_ids(program, letters, normalize):
         [*SPECIAL_TOKENS, "[SEP", "[[CLS]]", "[sep]", "##"],
     ]
     texts = [random_text(generator, pools) for _ in range(60_000)]
-    assert differing(program, letters, texts, normalize=normalize) == []
+    assert differing(letters, texts, normalize=normalize) == []
 
 
-def test_words_are_cut_into_the_longest_pieces(program, tmp_path):
+def test_words_are_cut_into_the_longest_pieces(program, answers, tmp_path):
     words = ["a", "man", "red", "##s", "##d", "##ed", "coat", "##coat", "re", "##", "s" * 40, "##" + "s" * 60]
     tokenizer = CaptionTokenizer.from_tokens([*SPECIAL_TOKENS, *words], 8)
     path = tmp_path / "tokenizer.json"
@@ -162,7 +136,7 @@ def test_words_are_cut_into_the_longest_pieces(program, tmp_path):
 
 
 @pytest.mark.parametrize("steps", range(16))
-def test_every_setting_of_the_normalizer_is_followed(program, letters, tmp_path, steps):
+def test_every_setting_of_the_normalizer_is_followed(differing, letters, tmp_path, steps):
     document = json.loads(letters[0].to_json())
     names = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
     document["normalizer"].update({name: bool(steps >> place & 1) for place, name in enumerate(names)})
@@ -170,10 +144,10 @@ def test_every_setting_of_the_normalizer_is_followed(program, letters, tmp_path,
     path.write_text(json.dumps(document), encoding="utf-8")
     tokenizer = CaptionTokenizer.from_file(path, MAX_TOKENS)
     texts = ["A\u00c9b\u4ebac\u0301\u0130 \x07d\u2003e\u1fef", "\ufffdX\0Y\u0344", "\u1e9b\u0323 \u03a3"]
-    assert differing(program, (tokenizer, path), texts, normalize=False) == []
+    assert differing((tokenizer, path), texts, normalize=False) == []
 
 
-def test_a_tokenizer_file_of_the_published_bert_is_read(program, tmp_path):
+def test_a_tokenizer_file_of_the_published_bert_is_read(program, answers, tmp_path):
     document = json.loads(CaptionTokenizer.from_tokens([*SPECIAL_TOKENS, "man"], 8).to_json())
     document["truncation"] = {"max_length": 4, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
     document["padding"] = {"strategy": {"Fixed": 9}}
@@ -230,7 +204,7 @@ def changed(path, value):
         (changed(["added_tokens", 4, "id"], 5), "added token [MASK] has id 5, which is not its id"),
     ],
 )
-def test_what_is_not_supported_is_named(program, data, message):
+def test_what_is_not_supported_is_named(program, answers, data, message):
     ((status, answer),) = answers(program, ["json"], [data])
     assert status == BUNDLE_ERROR
     assert answer.decode().startswith("tokenizer.json: " + message)
@@ -247,18 +221,18 @@ def test_what_is_not_supported_is_named(program, data, message):
         (b"\xe2\x82", "0xe2 at position 0"),
     ],
 )
-def test_text_that_is_not_utf8_is_an_error_that_names_the_byte(program, letters, data, place):
+def test_text_that_is_not_utf8_is_an_error_that_names_the_byte(program, answers, letters, data, place):
     ((status, answer),) = answers(program, ["ids", letters[1], MAX_TOKENS], [data])
     assert status == DATA_ERROR
     assert answer.decode() == f"not valid UTF-8: byte {place}; give the text in UTF-8"
 
 
-def test_a_long_text_takes_no_quadratic_time(program, letters):
+def test_a_long_text_takes_no_quadratic_time(differing, letters):
     texts = ["\u0301\u0323" * 200_000, "a" * 400_000, "a " * 200_000, "\u03a3" * 20_000]
-    assert differing(program, letters, texts, normalize=True) == []
+    assert differing(letters, texts, normalize=True) == []
 
 
-def test_ids_are_64_bits_and_end_with_sep(program, letters):
+def test_ids_are_64_bits_and_end_with_sep(program, answers, letters):
     tokenizer, path = letters
     ((status, answer),) = answers(program, ["ids", path, MAX_TOKENS], [b"A man"])
     ids = np.frombuffer(answer, np.int64)

@@ -29,8 +29,9 @@ extern "C" {
  * - What a function makes comes first among its arguments. An `out` pointer to a handle is set to NULL on failure.
  * - Handles are opaque. Whoever gets one frees it with the function of its name; freeing NULL does nothing.
  * - Structs that may grow begin with `size`, the `sizeof` of the struct as the caller knows it. Set it with the
- *   struct's `_INIT` macro or `_init` function. Members that a newer caller sets and this library does not know are
- *   refused if they are not zero.
+ *   struct's `_INIT` macro or `_init` function. New members come last, and zero means what was before: a struct
+ *   that is shorter than this library's, from an older header, is taken with zeros behind it. Members that a newer
+ *   caller sets and this library does not know are refused if they are not zero.
  * - Strings are UTF-8 and end with NUL. A path is taken as the system takes it.
  * - Threads: an opened bundle and an opened gallery never change, and any number of threads may use one at the same
  *   time. `cfack_images`, `cfack_writer` and `cfack_results` belong to one thread at a time. No thread may use a
@@ -96,8 +97,14 @@ typedef struct cfack_bundle cfack_bundle;
 enum {
     CFACK_BACKEND_CPU = 0,     /**< ONNX Runtime on the CPU */
     CFACK_BACKEND_CUDA = 1,    /**< ONNX Runtime's CUDA provider */
-    CFACK_BACKEND_TENSORRT = 2 /**< ONNX Runtime's TensorRT provider, CUDA for what it leaves over */
+    CFACK_BACKEND_TENSORRT = 2, /**< ONNX Runtime's TensorRT provider, CUDA for what it leaves over */
+    CFACK_BACKEND_TENSORRT_ENGINES = 3,    /**< the bundle's own engines, by TensorRT; see `cfack_has_engines` */
+    CFACK_BACKEND_TENSORRT_RTX_ENGINES = 4 /**< the bundle's own engines, by TensorRT-RTX; likewise */
 };
+
+/** 1 if this library was compiled with the headers of the library that runs the engines of `backend`, so that they
+ *  can be asked for; else 0, and opening a bundle with it fails with CFACK_ERROR_BACKEND. */
+CFACK_API int cfack_has_engines(int backend);
 
 /** How a bundle is opened. */
 typedef struct cfack_bundle_options {
@@ -107,15 +114,19 @@ typedef struct cfack_bundle_options {
     const char *precision;  /**< a precision of the bundle; NULL or "auto": the best for the backend */
     int32_t threads;        /**< CPU threads for one operator; 0: one a physical core */
     int32_t reserved;       /**< 0 */
-    uint64_t memory_limit;  /**< most bytes for weights and intermediate results, 0 for no limit; on a GPU of each graph.
+    uint64_t memory_limit;  /**< most bytes for weights and intermediate results, 0 for no limit, which it must be for
+                                 engines; on a GPU of each graph.
                                  On the CPU a process can have one bundle with a limit open at a time, or the same
                                  one several times, which then share it */
     const char *onnxruntime; /**< path of ONNX Runtime's shared library; NULL: the environment variable
                                   CFACK_ONNXRUNTIME, then what the system's loader finds */
+    const char *engine_library; /**< path of TensorRT's or TensorRT-RTX's shared library, for the backends of engines;
+                                  NULL: the environment variable CFACK_TENSORRT or CFACK_TENSORRT_RTX, then what the
+                                  system's loader finds */
 } cfack_bundle_options;
 
 /** The defaults: CPU, the best precision, the library's choice of threads, no limit. */
-#define CFACK_BUNDLE_OPTIONS_INIT { sizeof(cfack_bundle_options), 0, 0, NULL, 0, 0, 0, NULL }
+#define CFACK_BUNDLE_OPTIONS_INIT { sizeof(cfack_bundle_options), 0, 0, NULL, 0, 0, 0, NULL, NULL }
 
 /** The same as `CFACK_BUNDLE_OPTIONS_INIT`, for languages without macros. */
 CFACK_API int cfack_bundle_options_init(cfack_bundle_options *options);
@@ -131,7 +142,7 @@ typedef struct cfack_bundle_info {
     const char *path;            /**< absolute */
     const char *precision;       /**< the one that runs */
     const char *embedding_space; /**< identity of weights, tokenizer and preprocessing: 64 hexadecimal digits */
-    const char *onnxruntime;     /**< version of the ONNX Runtime that was loaded */
+    const char *onnxruntime;     /**< version of the ONNX Runtime that was loaded; empty if engines run */
     uint32_t image_height;       /**< H, pixels that the image encoder takes */
     uint32_t image_width;        /**< W */
     uint32_t image_token_count;  /**< 1 + N */
@@ -140,10 +151,14 @@ typedef struct cfack_bundle_info {
     uint32_t embed_dim;          /**< D, floats of an embedding */
     uint32_t max_tokens;         /**< longest text in word pieces, [CLS] and [SEP] included */
     uint32_t vocab_size;         /**< rows of the word embedding */
+    const char *engine_library;  /**< version of the TensorRT or TensorRT-RTX that runs; empty if ONNX Runtime does */
+    int32_t has_score_calibration; /**< 1: `CFACK_SCORE_PROBABILITY` can be asked for */
+    int32_t reserved;            /**< 0 */
 } cfack_bundle_info;
 
 /** An empty one, to be filled by `cfack_bundle_get_info`. */
-#define CFACK_BUNDLE_INFO_INIT { sizeof(cfack_bundle_info), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define CFACK_BUNDLE_INFO_INIT \
+    { sizeof(cfack_bundle_info), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0 }
 
 /** Fill `*out`, whose `size` is set. Its strings are valid until the bundle is freed. */
 CFACK_API int cfack_bundle_get_info(cfack_bundle_info *out, const cfack_bundle *bundle);
@@ -209,6 +224,19 @@ CFACK_API int cfack_encode_images(float *embeddings, const cfack_bundle *bundle,
  *  floats, row by row; logit 1 ranks. Fails as `cfack_encode_texts` and `cfack_encode_images`. */
 CFACK_API int cfack_match_images(float *logits, const cfack_bundle *bundle, const char *text,
                                  const cfack_images *images);
+
+/** What the re-ranker's two logits z0 and z1 are made into: they rank by it, and `min_score` is compared with it. */
+enum {
+    CFACK_SCORE_LOGIT = 0,      /**< ranks by z1, the official score; shown and compared is the softmax, 0 to 1 */
+    CFACK_SCORE_LOG_ODDS = 1,   /**< z1 - z0 */
+    CFACK_SCORE_PROBABILITY = 2 /**< how probably they match, 0 to 1, by the bundle's score calibration */
+};
+
+/** What a hit with these two logits shows as `match_score`. `score` is a `CFACK_SCORE_`; `cosine` is that of the two
+ *  embeddings, which only a probability needs. Fails with CFACK_ERROR_INVALID for another score, or for a probability
+ *  of a bundle without score calibration. Thread-safe. */
+CFACK_API int cfack_match_score(double *out, const cfack_bundle *bundle, int score, const float *logits,
+                                float cosine);
 
 /** @section Gallery
  *
@@ -297,8 +325,9 @@ CFACK_API int cfack_writer_open(cfack_writer **out, const char *path, const cfac
 /** Encode the images of a list and append them, the first as `*records[0]` and so on: `path`, `metadata_json`,
  *  `file_size` and `mtime_ns`. An image whose path is in the gallery already replaces that one. Nothing is part of the
  *  gallery before the next commit. Fails with CFACK_ERROR_INVALID if a path is not relative or given twice, or
- *  metadata is no flat JSON object; with CFACK_ERROR_BACKEND or _MEMORY; or with CFACK_ERROR_GALLERY if the disk does
- *  not take it: what was added since the last commit is lost then. */
+ *  metadata is no flat JSON object with names of 1 to 100 characters, none of them "path"; with CFACK_ERROR_BACKEND
+ *  or _MEMORY; or with CFACK_ERROR_GALLERY if the disk does not take it: what was added since the last commit is lost
+ *  then. */
 CFACK_API int cfack_writer_add(cfack_writer *writer, const cfack_images *images,
                                const cfack_gallery_image *const *records);
 
@@ -367,25 +396,28 @@ typedef struct cfack_search_options {
     size_t size;          /**< `sizeof(cfack_search_options)` */
     uint64_t k;           /**< images per query, at least 1; a smaller gallery gives all of it */
     int64_t rerank;       /**< candidates that the re-ranker puts in order, 0 for none, or `CFACK_RERANK_DEFAULT` */
-    double min_score;     /**< with `use_min_score`, leave out images below it: it is compared with the match score,
-                               0 to 1, when re-ranking, which leaves out everything not re-ranked; with the cosine if
-                               not */
+    double min_score;     /**< with `use_min_score`, leave out images below it: it is compared with the match score
+                               when re-ranking, which leaves out everything not re-ranked; with the cosine if not */
     int32_t use_min_score; /**< 0 or 1 */
-    int32_t reserved;     /**< 0 */
+    int32_t score;        /**< a `CFACK_SCORE_`: what the re-ranker orders by, and what the match score is */
+    const char *where;    /**< search only images whose metadata fulfil this, for example
+                               `camera=east and time>=2024-05-01`; docs/gallery.md has the language. NULL: all */
 } cfack_search_options;
 
-/** The defaults: ten images, the usual re-ranking, no threshold. */
-#define CFACK_SEARCH_OPTIONS_INIT { sizeof(cfack_search_options), 10, CFACK_RERANK_DEFAULT, 0.0, 0, 0 }
+/** The defaults: ten images, the usual re-ranking and score, no threshold, no condition. */
+#define CFACK_SEARCH_OPTIONS_INIT { sizeof(cfack_search_options), 10, CFACK_RERANK_DEFAULT, 0.0, 0, 0, NULL }
 
 /** The same as `CFACK_SEARCH_OPTIONS_INIT`, for languages without macros. */
 CFACK_API int cfack_search_options_init(cfack_search_options *options);
 
 /** Find images by `count` sentences. The dual encoder ranks the whole gallery, exactly, ties by gallery order; the
- *  first `rerank` candidates are put in the order of the re-ranker's logit 1, and what lies behind them keeps its
+ *  first `rerank` candidates are put in the order of the re-ranker's score, and what lies behind them keeps its
  *  order. `options` may be NULL. Free `*out` with `cfack_results_free`. Thread-safe.
  *  Fails with CFACK_ERROR_DATA if a sentence is empty or no UTF-8 (the message gives its index), with
- *  CFACK_ERROR_EMBEDDING_SPACE if the gallery is of another model, with CFACK_ERROR_GALLERY if it holds no tokens and
- *  re-ranking was asked for, and with CFACK_ERROR_BACKEND or _MEMORY. */
+ *  CFACK_ERROR_INVALID if `where` is malformed or asks for a field that no image has, or if a probability is asked
+ *  for that the bundle has no calibration of, with CFACK_ERROR_EMBEDDING_SPACE if the gallery is of another model,
+ *  with CFACK_ERROR_GALLERY if it holds no tokens and re-ranking was asked for, and with CFACK_ERROR_BACKEND or
+ *  _MEMORY. */
 CFACK_API int cfack_search(cfack_results **out, const cfack_bundle *bundle, const cfack_gallery *gallery,
                            const char *const *queries, size_t count, const cfack_search_options *options);
 
@@ -396,9 +428,10 @@ typedef struct cfack_hit {
     const char *metadata_json; /**< a JSON object, "{}" if there is nothing */
     uint64_t place;            /**< in the gallery, for `cfack_gallery_get_image` */
     uint64_t rank;             /**< from 1 */
-    double match_score;        /**< softmax of the two logits, 0 to 1; NaN if the image was not re-ranked */
+    double match_score;        /**< what the two logits come to, as `score` of the options says; NaN if the image
+                                    was not re-ranked */
     float score;               /**< cosine of query and image */
-    float match_logit;         /**< logit 1 of the re-ranker, which ranks; NaN if the image was not re-ranked */
+    float match_logit;         /**< logit 1 of the re-ranker; NaN if the image was not re-ranked */
     int32_t reranked;          /**< 1 if the re-ranker saw the image */
     int32_t reserved;          /**< 0 */
 } cfack_hit;

@@ -1,54 +1,17 @@
-// Entry points: version, bundle, texts, images.
+// Entry points: version, bundle, texts.
 
 #include <algorithm>
-#include <cstring>
-#include <new>
-#include <numeric>
+#include <memory>
 
 #include "encoders.h"
 #include "error.h"
-#include "files.h"
 #include "handles.h"
-#include "image.h"
 #include "structs.h"
 
 using cfack::Error;
 using cfack::guarded;
 using cfack::require_given;
-
-namespace {
-
-constexpr uint64_t kLargestImageFile = uint64_t{1} << 31;
-
-void require_range(const char* name, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high) {
-    throw Error(CFACK_ERROR_INVALID, std::string(name) + " is " + std::to_string(value) + ", expected " +
-                                         std::to_string(low) + " to " + std::to_string(high));
-  }
-}
-
-uint8_t* append(cfack_images* images) {
-  images->pixels.resize((images->count + 1) * images->bytes());
-  return images->pixels.data() + images->count * images->bytes();
-}
-
-void add_decoded(cfack_images* images, const void* data, size_t size, const std::string& name) {
-  const cfack::Image image = cfack::decode_image(static_cast<const uint8_t*>(data), size, name);
-  cfack::resize_rgb(image.pixels.data(), image.width, image.height, static_cast<size_t>(image.width) * 3,
-                    static_cast<int>(images->width), static_cast<int>(images->height), append(images));
-  ++images->count;
-}
-
-void require_same_size(const cfack_bundle* bundle, const cfack_images* images) {
-  const cfack::Geometry& g = bundle->bundle->geometry();
-  if (g.image_height == images->height && g.image_width == images->width) return;
-  throw Error(CFACK_ERROR_INVALID, "the images are " + std::to_string(images->width) + " x " +
-                                       std::to_string(images->height) + ", but the bundle takes " +
-                                       std::to_string(g.image_width) + " x " + std::to_string(g.image_height) +
-                                       "; make the list with this bundle");
-}
-
-}  // namespace
+using cfack::require_range;
 
 const char* cfack_version(void) { return "0.1.0"; }
 
@@ -74,22 +37,29 @@ int cfack_bundle_open(cfack_bundle** out, const char* path, const cfack_bundle_o
     require_given(path, "path");
     const cfack_bundle_options defaults = CFACK_BUNDLE_OPTIONS_INIT;
     const cfack_bundle_options options = cfack::read_options(given, defaults, "cfack_bundle_options");
-    require_range("backend", options.backend, CFACK_BACKEND_CPU, CFACK_BACKEND_TENSORRT);
+    require_range("backend", options.backend, CFACK_BACKEND_CPU, CFACK_BACKEND_TENSORRT_RTX_ENGINES);
     require_range("device", options.device, 0, 999);
     require_range("threads", options.threads, 0, 4096);
     require_range("reserved", options.reserved, 0, 0);
+    if (options.memory_limit != 0 && cfack::runs_engines(options.backend)) {
+      throw Error(CFACK_ERROR_INVALID, "memory_limit is not for engines, whose memory is settled when they are built");
+    }
     cfack::BackendOptions backend;
     backend.backend = options.backend;
     backend.device = options.device;
     backend.threads = options.threads;
     backend.memory_limit = options.memory_limit;
-    backend.library = options.onnxruntime == nullptr ? "" : options.onnxruntime;
+    const bool engines = cfack::runs_engines(options.backend);
+    const char* library = engines ? options.engine_library : options.onnxruntime;
+    backend.library = library == nullptr ? "" : library;
     auto handle = std::make_unique<cfack_bundle>();
     handle->bundle =
         cfack::Bundle::open(path, options.precision == nullptr ? "auto" : options.precision, backend);
     *out = handle.release();
   });
 }
+
+int cfack_has_engines(int backend) { return cfack::has_engines(backend) ? 1 : 0; }
 
 int cfack_bundle_get_info(cfack_bundle_info* out, const cfack_bundle* bundle) {
   return guarded([&] {
@@ -98,10 +68,11 @@ int cfack_bundle_get_info(cfack_bundle_info* out, const cfack_bundle* bundle) {
     const cfack::Bundle& b = *bundle->bundle;
     const cfack::Geometry& g = b.geometry();
     const cfack_bundle_info info = {sizeof info,         b.path().c_str(),      b.precision().c_str(),
-                                    b.embedding_space().c_str(), b.runtime_version().c_str(), g.image_height,
+                                    b.embedding_space().c_str(), b.onnxruntime_version().c_str(), g.image_height,
                                     g.image_width,       g.image_token_count,   g.image_token_width,
                                     g.text_token_width,  g.embed_dim,           g.max_tokens,
-                                    g.vocab_size};
+                                    g.vocab_size,        b.engine_library_version().c_str(),
+                                    b.score_calibration() ? 1 : 0, 0};
     cfack::write_struct(out, info, "cfack_bundle_info");
   });
 }
@@ -136,130 +107,14 @@ int cfack_encode_texts(float* embeddings, const cfack_bundle* bundle, const char
     const size_t dim = b.geometry().embed_dim;
     cfack::Bundle::Lease work(b);
     cfack::tokenize(b, texts, count, "caption", &*work);
-    // Captions of similar length share a batch, which is as long as its longest.
-    std::vector<size_t>& order = work->order;
-    order.resize(count);
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::sort(order.begin(), order.end(), [&work](size_t left, size_t right) {
-      const size_t a = work->ids[left].size(), c = work->ids[right].size();
-      return a != c ? a < c : left < right;
-    });
+    cfack::sort_by_length(count, &*work);
     cfack::RunResult encoded;
-    for (size_t start = 0; start < count; start += cfack::kTextBatch) {
-      const size_t rows = std::min(cfack::kTextBatch, count - start);
-      cfack::run_text_encoder(b, &*work, order.data() + start, rows, &encoded);
+    for (size_t start = 0, end = 0; start < count; start = end) {
+      end = cfack::batch_end(*work, count, start);
+      const size_t* rows = work->order.data() + start;
+      cfack::run_text_encoder(b, &*work, rows, end - start, &encoded);
       const auto* from = static_cast<const float*>(encoded.get("text_embedding").data);
-      for (size_t i = 0; i < rows; ++i) std::copy_n(from + i * dim, dim, embeddings + order[start + i] * dim);
-    }
-  });
-}
-
-int cfack_images_new(cfack_images** out, const cfack_bundle* bundle) {
-  return guarded([&] {
-    require_given(out, "out");
-    *out = nullptr;
-    require_given(bundle, "bundle");
-    auto images = std::make_unique<cfack_images>();
-    images->height = bundle->bundle->geometry().image_height;
-    images->width = bundle->bundle->geometry().image_width;
-    *out = images.release();
-  });
-}
-
-int cfack_images_add_file(cfack_images* images, const char* path) {
-  return guarded([&] {
-    require_given(images, "images");
-    require_given(path, "path");
-    const std::string data = cfack::read_file(path, kLargestImageFile, CFACK_ERROR_IMAGE);
-    add_decoded(images, data.data(), data.size(), path);
-  });
-}
-
-int cfack_images_add_encoded(cfack_images* images, const void* data, size_t data_size) {
-  return guarded([&] {
-    require_given(images, "images");
-    require_given(data, "data");
-    add_decoded(images, data, data_size, "<" + std::to_string(data_size) + " bytes>");
-  });
-}
-
-int cfack_images_add_rgb(cfack_images* images, const void* pixels, uint32_t width, uint32_t height, size_t stride) {
-  return guarded([&] {
-    require_given(images, "images");
-    require_given(pixels, "pixels");
-    require_range("width", width, 1, cfack::kMaxSide);
-    require_range("height", height, 1, cfack::kMaxSide);
-    cfack::resize_rgb(static_cast<const uint8_t*>(pixels), static_cast<int>(width), static_cast<int>(height), stride,
-                      static_cast<int>(images->width), static_cast<int>(images->height), append(images));
-    ++images->count;
-  });
-}
-
-size_t cfack_images_count(const cfack_images* images) { return images == nullptr ? 0 : images->count; }
-
-int cfack_images_get_pixels(const uint8_t** out, const cfack_images* images, size_t index) {
-  return guarded([&] {
-    require_given(out, "out");
-    *out = nullptr;
-    require_given(images, "images");
-    if (index >= images->count) {
-      throw Error(CFACK_ERROR_INVALID,
-                  "image " + std::to_string(index) + " of a list of " + std::to_string(images->count));
-    }
-    *out = images->pixels.data() + index * images->bytes();
-  });
-}
-
-void cfack_images_clear(cfack_images* images) {
-  if (images != nullptr) images->count = 0;
-}
-
-void cfack_images_free(cfack_images* images) { delete images; }
-
-int cfack_encode_images(float* embeddings, const cfack_bundle* bundle, const cfack_images* images) {
-  return guarded([&] {
-    require_given(bundle, "bundle");
-    require_given(images, "images");
-    require_same_size(bundle, images);
-    if (images->count == 0) return;
-    require_given(embeddings, "embeddings");
-    const size_t dim = bundle->bundle->geometry().embed_dim;
-    cfack::RunResult encoded;
-    for (size_t start = 0; start < images->count; start += cfack::kImageBatch) {
-      const size_t rows = std::min(cfack::kImageBatch, images->count - start);
-      cfack::run_image_encoder(*bundle->bundle, images->pixels.data() + start * images->bytes(), rows, &encoded);
-      std::copy_n(static_cast<const float*>(encoded.get("image_embedding").data), rows * dim,
-                  embeddings + start * dim);
-    }
-  });
-}
-
-int cfack_match_images(float* logits, const cfack_bundle* bundle, const char* text, const cfack_images* images) {
-  return guarded([&] {
-    require_given(bundle, "bundle");
-    require_given(text, "text");
-    require_given(images, "images");
-    require_same_size(bundle, images);
-    if (images->count == 0) return;
-    require_given(logits, "logits");
-    const cfack::Bundle& b = *bundle->bundle;
-    const cfack::Geometry& g = b.geometry();
-    const size_t values = static_cast<size_t>(g.image_token_count) * g.image_token_width;
-    cfack::Bundle::Lease work(b);
-    cfack::tokenize(b, &text, 1, "caption", &*work);
-    const size_t first = 0;
-    cfack::RunResult encoded_text, encoded;
-    cfack::run_text_encoder(b, &*work, &first, 1, &encoded_text);
-    const cfack::TextTokens tokens = cfack::text_tokens(b, &*work, encoded_text, 0, work->ids[0].size());
-    const cfack::DType type = b.reranker().input_dtype("image_tokens");
-    const size_t batch = std::min(cfack::kImageBatch, cfack::pair_batch(g));
-    for (size_t start = 0; start < images->count; start += batch) {
-      const size_t rows = std::min(batch, images->count - start);
-      cfack::run_image_encoder(b, images->pixels.data() + start * images->bytes(), rows, &encoded);
-      const cfack::TensorView& view = encoded.get("image_tokens");
-      work->image_tokens.resize(rows * values * cfack::dtype_size(type));
-      cfack::convert_tokens(view.data, view.dtype, work->image_tokens.data(), type, rows * values);
-      cfack::run_reranker(b, &*work, tokens, rows, logits + 2 * start);
+      for (size_t i = 0; i < end - start; ++i) std::copy_n(from + i * dim, dim, embeddings + rows[i] * dim);
     }
   });
 }

@@ -1,4 +1,6 @@
-// Entry points: gallery, writer, index, search.
+// Entry points: gallery, writer, index.
+
+#include <algorithm>
 
 #include "error.h"
 #include "handles.h"
@@ -12,6 +14,8 @@ using cfack::require_given;
 
 namespace {
 
+constexpr size_t kLongestName = 100;
+
 void require_place(const cfack_gallery* gallery, uint64_t place) {
   if (place >= gallery->gallery->size()) {
     throw Error(CFACK_ERROR_NOT_FOUND, gallery->gallery->path() + ": has no image " + std::to_string(place) +
@@ -19,10 +23,14 @@ void require_place(const cfack_gallery* gallery, uint64_t place) {
   }
 }
 
-void require_flag(const char* name, int32_t value) {
-  if (value != 0 && value != 1) {
-    throw Error(CFACK_ERROR_INVALID, std::string(name) + " is " + std::to_string(value) + ", expected 0 or 1");
-  }
+// A filter could not ask for any other.
+void require_field_name(const std::string& name, const std::string& source) {
+  const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
+  const auto length = static_cast<size_t>(std::count_if(name.begin(), name.end(), begins));
+  if (length >= 1 && length <= kLongestName && name != "path") return;
+  throw Error(CFACK_ERROR_INVALID, source + ": the metadata field " + cfack::in_quotes(name) +
+                                       " is refused; a name has 1 to 100 characters and is not 'path', which every "
+                                       "image has");
 }
 
 cfack::ImageRecord read_record(const cfack_gallery_image* given, size_t index) {
@@ -38,6 +46,7 @@ cfack::ImageRecord read_record(const cfack_gallery_image* given, size_t index) {
   const std::string metadata = record.metadata_json == nullptr ? "{}" : record.metadata_json;
   const std::string source = where + ".metadata_json";
   const cfack::Json json = cfack::parse_object(metadata, source, CFACK_ERROR_INVALID);
+  for (const auto& member : json.members) require_field_name(member.first, source);
   found.metadata = cfack::flat_object(cfack::Fields(json, source, CFACK_ERROR_INVALID), CFACK_ERROR_INVALID);
   return found;
 }
@@ -122,7 +131,7 @@ int cfack_writer_open(cfack_writer** out, const char* path, const cfack_bundle* 
     require_given(bundle, "bundle");
     const cfack_writer_options defaults = CFACK_WRITER_OPTIONS_INIT;
     const cfack_writer_options options = cfack::read_options(given, defaults, "cfack_writer_options");
-    require_flag("tokens", options.tokens);
+    cfack::require_range("tokens", options.tokens, 0, 1);
     auto handle = std::make_unique<cfack_writer>();
     handle->writer = std::make_unique<cfack::GalleryWriter>(
         path, *bundle->bundle, options.root == nullptr ? path : options.root, options.tokens != 0);
@@ -195,7 +204,7 @@ int cfack_index_folder(cfack_index_report* report, const cfack_bundle* bundle, c
     require_given(gallery, "gallery");
     const cfack_index_options defaults = CFACK_INDEX_OPTIONS_INIT;
     const cfack_index_options options = cfack::read_options(given, defaults, "cfack_index_options");
-    require_flag("tokens", options.tokens);
+    cfack::require_range("tokens", options.tokens, 0, 1);
     if (report != nullptr) cfack::require_size(report, "cfack_index_report");
     const cfack::IndexReport done = cfack::index_folder(*bundle->bundle, folder, gallery, options);
     if (report == nullptr) return;
@@ -204,66 +213,3 @@ int cfack_index_folder(cfack_index_report* report, const cfack_bundle* bundle, c
     cfack::write_struct(report, filled, "cfack_index_report");
   });
 }
-
-int cfack_search_options_init(cfack_search_options* options) {
-  return guarded([&] {
-    require_given(options, "options");
-    *options = CFACK_SEARCH_OPTIONS_INIT;
-  });
-}
-
-int cfack_search(cfack_results** out, const cfack_bundle* bundle, const cfack_gallery* gallery,
-                 const char* const* queries, size_t count, const cfack_search_options* given) {
-  return guarded([&] {
-    require_given(out, "out");
-    *out = nullptr;
-    require_given(bundle, "bundle");
-    require_given(gallery, "gallery");
-    if (count != 0) require_given(queries, "queries");
-    const cfack_search_options defaults = CFACK_SEARCH_OPTIONS_INIT;
-    const cfack_search_options options = cfack::read_options(given, defaults, "cfack_search_options");
-    require_flag("use_min_score", options.use_min_score);
-    cfack::SearchRequest request;
-    request.queries = queries;
-    request.count = count;
-    request.k = options.k;
-    request.rerank = options.rerank;
-    request.use_min_score = options.use_min_score != 0;
-    request.min_score = options.min_score;
-    auto results = std::make_unique<cfack_results>();
-    results->gallery = gallery->gallery;
-    results->answers = cfack::search_gallery(*bundle->bundle, *gallery->gallery, request);
-    *out = results.release();
-  });
-}
-
-size_t cfack_results_query_count(const cfack_results* results) {
-  return results == nullptr ? 0 : results->answers.size();
-}
-
-size_t cfack_results_hit_count(const cfack_results* results, size_t query) {
-  return query < cfack_results_query_count(results) ? results->answers[query].hits.size() : 0;
-}
-
-int cfack_results_is_truncated(const cfack_results* results, size_t query) {
-  return query < cfack_results_query_count(results) && results->answers[query].truncated ? 1 : 0;
-}
-
-int cfack_results_get_hit(cfack_hit* out, const cfack_results* results, size_t query, size_t index) {
-  return guarded([&] {
-    require_given(out, "out");
-    require_given(results, "results");
-    if (index >= cfack_results_hit_count(results, query)) {
-      throw Error(CFACK_ERROR_INVALID, "there is no image " + std::to_string(index) + " for query " +
-                                           std::to_string(query));
-    }
-    const cfack::Hit& hit = results->answers[query].hits[index];
-    const cfack::ImageRecord& image = results->gallery->image(hit.place);
-    const cfack_hit found = {sizeof found,    image.path.c_str(), image.metadata.c_str(), hit.place,
-                             hit.rank,        hit.match_score,    hit.score,              hit.match_logit,
-                             hit.reranked ? 1 : 0, 0};
-    cfack::write_struct(out, found, "cfack_hit");
-  });
-}
-
-void cfack_results_free(cfack_results* results) { delete results; }

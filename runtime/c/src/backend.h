@@ -22,7 +22,12 @@ struct TensorView {
   int64_t shape[4] = {};
   size_t rank = 0;
   const void* data = nullptr;
+
+  size_t bytes() const;
 };
+
+// Names and shapes, for messages.
+std::string describe(const TensorView* views, size_t count);
 
 // Output values of one run, freed with the object. No graph has more than two.
 class RunResult {
@@ -72,7 +77,16 @@ struct BackendOptions {
   int device = 0;
   int threads = 0;
   uint64_t memory_limit = 0;
-  std::string library;  // of ONNX Runtime; empty: look for it
+  std::string library;  // of ONNX Runtime or, for engines, of TensorRT or TensorRT-RTX; empty: look for it
+};
+
+// What engines are compared with before one is loaded.
+struct EngineTarget {
+  std::string builder;             // "tensorrt" or "tensorrt-rtx"
+  std::string version;             // of the library that was loaded
+  std::string compute_capability;  // of the GPU, "8.9" for example
+  std::string gpu;
+  int device = 0;
 };
 
 // A library that runs graphs, ready to load some.
@@ -80,11 +94,22 @@ class BackendLibrary {
  public:
   virtual ~BackendLibrary() = default;
   virtual const std::string& version() const = 0;
-  // Load an ONNX file's bytes; `source` is what messages call it. The bytes are not needed afterwards.
-  virtual std::unique_ptr<Backend> load(const uint8_t* data, uint64_t size, const std::string& source) const = 0;
+  // Of a library that runs engines; nullptr: it runs ONNX files.
+  virtual const EngineTarget* target() const { return nullptr; }
+  // Load a file's bytes; `source` is what messages call it, `engine` what the manifest says of it if it is one.
+  // The bytes are not needed afterwards.
+  virtual std::unique_ptr<Backend> load(const uint8_t* data, uint64_t size, const std::string& source,
+                                        const EngineEntry* engine) const = 0;
 };
 
+// Whether a CFACK_BACKEND_ runs engines, and whether this library was compiled to.
+bool runs_engines(int backend);
+bool has_engines(int backend);
+
 // Throws Error(CFACK_ERROR_BACKEND): the library or what was asked for is not there.
+std::unique_ptr<BackendLibrary> open_library(const BackendOptions& options);
 std::unique_ptr<BackendLibrary> open_onnxruntime(const BackendOptions& options);
+std::unique_ptr<BackendLibrary> open_tensorrt(const BackendOptions& options);
+std::unique_ptr<BackendLibrary> open_tensorrt_rtx(const BackendOptions& options);
 
 }  // namespace cfack

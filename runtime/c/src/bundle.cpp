@@ -4,6 +4,7 @@
 #include <exception>
 #include <thread>
 
+#include "engines.h"
 #include "error.h"
 #include "files.h"
 #include "graph_contract.h"
@@ -42,6 +43,7 @@ void check_size(const std::string& folder, const FileEntry& entry) {
 // Map a file and check it: what is used is what was checked.
 MappedFile checked_map(const std::string& folder, const FileEntry& entry) {
   const std::string named = folder + "/" + entry.path;
+  check_size(folder, entry);  // before it is mapped, which a very large file cannot be
   MappedFile file(contained_file(folder, entry.path, CFACK_ERROR_BUNDLE), CFACK_ERROR_BUNDLE);
   require_size(named, file.size(), entry);
   require_hash(named, sha256_hex({reinterpret_cast<const char*>(file.data()), file.size()}), entry);
@@ -62,7 +64,7 @@ std::unique_ptr<Bundle> Bundle::open(const std::string& path, const std::string&
   bundle->check_files();
   bundle->open_tokenizer();
   bundle->choose_precision(precision, options.backend);
-  bundle->library_ = open_onnxruntime(bundle->without_weights(options));
+  bundle->library_ = open_library(bundle->without_weights(options));
   bundle->load_graphs();
   return bundle;
 }
@@ -71,7 +73,7 @@ void Bundle::check_files() const {
   for (const Precision& precision : manifest_.precisions) {
     for (const auto& graph : precision.graphs) check_size(path_, graph.second.file);
   }
-  for (const FileEntry& engine : manifest_.engines) check_size(path_, engine);
+  for (const EngineEntry& engine : manifest_.engines) check_size(path_, engine.file);
   for (const FileEntry& document : manifest_.documents) checked_map(path_, document);
 }
 
@@ -173,10 +175,14 @@ void Bundle::load_graphs() {
 
 std::unique_ptr<Backend> Bundle::load(const char* graph) const {
   const GraphEntry& entry = manifest_.find(precision_)->graphs.at(graph);
-  const std::string named = path_ + "/" + entry.file.path;
-  const MappedFile file = checked_map(path_, entry.file);
-  require_self_contained(file.data(), file.size(), named);
-  std::unique_ptr<Backend> backend = library_->load(file.data(), file.size(), named);
+  const EngineTarget* target = library_->target();
+  const EngineEntry* engine =
+      target == nullptr ? nullptr : &choose_engine(manifest_.engines, precision_, graph, *target, path_);
+  const FileEntry& wanted = engine == nullptr ? entry.file : engine->file;
+  const std::string named = path_ + "/" + wanted.path;
+  const MappedFile file = checked_map(path_, wanted);
+  if (engine == nullptr) require_self_contained(file.data(), file.size(), named);
+  std::unique_ptr<Backend> backend = library_->load(file.data(), file.size(), named, engine);
   check_tensors(backend->inputs(), entry.inputs, named + ": inputs");
   check_tensors(backend->outputs(), entry.outputs, named + ": outputs");
   return backend;

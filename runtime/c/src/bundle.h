@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,10 @@ struct Workspace {
   std::vector<size_t> order;
   std::vector<int64_t> input_ids, mask;
   std::vector<uint8_t> pixels, image_tokens, text_tokens;
-  std::vector<float> queries, scores, rough, logits;
+  std::vector<float> scores, rough, logits;
+  std::vector<double> ranked_by;
   std::vector<uint64_t> places;
-  std::vector<uint32_t> lengths, ranking;
+  std::vector<uint32_t> ranking;
 };
 
 class Bundle {
@@ -31,9 +33,14 @@ class Bundle {
 
   const std::string& path() const { return path_; }
   const std::string& precision() const { return precision_; }
-  const std::string& runtime_version() const { return library_->version(); }
+  // Versions of the libraries that run the graphs; empty for the one that does not.
+  const std::string& onnxruntime_version() const { return library_->target() == nullptr ? library_->version() : none_; }
+  const std::string& engine_library_version() const {
+    return library_->target() == nullptr ? none_ : library_->version();
+  }
   const Geometry& geometry() const { return manifest_.geometry; }
   const std::string& embedding_space() const { return manifest_.embedding_space; }
+  const std::optional<ScoreCalibration>& score_calibration() const { return manifest_.score_calibration; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Backend& image_encoder() const { return *image_encoder_; }
   const Backend& text_encoder() const { return *text_encoder_; }
@@ -66,6 +73,7 @@ class Bundle {
   void load_graphs();
   std::unique_ptr<Backend> load(const char* graph) const;
 
+  const std::string none_;
   std::string path_;
   std::string precision_;
   Manifest manifest_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 
 #include "error.h"
@@ -12,7 +13,10 @@
 namespace cfack {
 namespace {
 
-constexpr size_t kPairValues = 8 << 20;
+constexpr size_t kPairValues = 4 << 20;
+// A batch of texts ends where padding would exceed an eighth of its tokens, and 64 of them: fewer cost less than
+// another pass over the weights.
+constexpr size_t kPaddingShare = 8, kPaddingFree = 64;
 constexpr size_t kMostPairs = 256;
 
 TensorView input(const char* name, DType dtype, std::initializer_list<size_t> shape, const void* data) {
@@ -37,6 +41,27 @@ void require_rows(const TensorView& view, size_t rows, size_t values, const char
 size_t pair_batch(const Geometry& geometry) {
   const size_t values = static_cast<size_t>(geometry.image_token_count) * geometry.image_token_width;
   return std::max<size_t>(1, std::min(kMostPairs, kPairValues / values));
+}
+
+void sort_by_length(size_t count, Workspace* workspace) {
+  std::vector<size_t>& order = workspace->order;
+  order.resize(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [workspace](size_t a, size_t b) {
+    const size_t left = workspace->ids[a].size(), right = workspace->ids[b].size();
+    return left != right ? left < right : a < b;
+  });
+}
+
+size_t batch_end(const Workspace& workspace, size_t count, size_t start) {
+  size_t tokens = 0;
+  for (size_t end = start; end < count; ++end) {
+    const size_t length = workspace.ids[workspace.order[end]].size(), rows = end - start;
+    const size_t padding = rows * length - tokens;
+    if (rows == kTextBatch || padding > std::max(kPaddingFree, tokens / kPaddingShare)) return end;
+    tokens += length;
+  }
+  return count;
 }
 
 void tokenize(const Bundle& bundle, const char* const* texts, size_t count, const char* what, Workspace* workspace) {

@@ -12,8 +12,14 @@ namespace cfack {
 constexpr size_t kImageBatch = 8;
 constexpr size_t kTextBatch = 64;
 
-// Pairs per call of the re-ranker: as many as keep its image tokens near 32 MB in float32.
+// Pairs per call of the re-ranker: as many as keep its image tokens near 16 MB in float32.
 size_t pair_batch(const Geometry& geometry);
+
+// Fill workspace.order with the rows of workspace.ids, the shortest first, equal ones as they came.
+void sort_by_length(size_t count, Workspace* workspace);
+
+// Where a batch of texts that begins at `start` of workspace.order ends: texts of similar length share one.
+size_t batch_end(const Workspace& workspace, size_t count, size_t start);
 
 // Turn texts into workspace.ids. Throws Error(CFACK_ERROR_DATA) that begins with "WHAT INDEX: ".
 void tokenize(const Bundle& bundle, const char* const* texts, size_t count, const char* what, Workspace* workspace);

@@ -59,43 +59,49 @@ const std::string& one_of(const Fields& entry, const char* name, std::initialize
 std::vector<int64_t> sizes(const Fields& shapes, const char* name) {
   std::vector<int64_t> values;
   for (const Json& value : shapes.list(name)) {
-    if (value.type != Json::Type::kInteger || value.integer <= 0 || value.integer > kLargestAxis) {
+    if (value.type != Json::Type::kInteger || value.integer() <= 0 || value.integer() > kLargestAxis) {
       shapes.fail(std::string(name) + " holds something else than positive whole numbers");
     }
-    values.push_back(value.integer);
+    values.push_back(value.integer());
   }
   if (values.size() > kMostAxes) shapes.fail(std::string(name) + " has more than 8 numbers");
   return values;
 }
 
-void check_profile(const Fields& profile, const GraphEntry& graph) {
+std::map<std::string, ShapeRange> read_profile(const Fields& profile, const GraphEntry& graph) {
+  std::map<std::string, ShapeRange> ranges;
   bool complete = profile.members().size() == graph.inputs.size();
   for (const TensorSpec& spec : graph.inputs) complete = complete && profile.has(spec.name.c_str());
   if (!complete) profile.fail("has shapes of other names than the graph's inputs");
   for (const TensorSpec& spec : graph.inputs) {
     const Fields shapes = profile.object(spec.name.c_str());
-    const auto low = sizes(shapes, "min"), best = sizes(shapes, "opt"), high = sizes(shapes, "max");
+    ShapeRange range{sizes(shapes, "min"), sizes(shapes, "opt"), sizes(shapes, "max")};
+    const auto &low = range.min, &best = range.opt, &high = range.max;
     bool fits = low.size() == spec.shape.size() && best.size() == low.size() && high.size() == low.size();
     for (size_t i = 0; fits && i < low.size(); ++i) {
       fits = low[i] <= best[i] && best[i] <= high[i] &&
              (spec.shape[i] < 0 || (low[i] == high[i] && low[i] == spec.shape[i]));
     }
     if (!fits) shapes.fail("expected min <= opt <= max that fit the graph's shape");
+    ranges.emplace(spec.name, std::move(range));
   }
+  return ranges;
 }
 
-void check_profiles(const Fields& entry, const GraphEntry& graph) {
+std::vector<std::map<std::string, ShapeRange>> read_profiles(const Fields& entry, const GraphEntry& graph) {
   const std::vector<Fields> profiles = entry.objects("profiles");
   if (profiles.empty() || profiles.size() > kMostProfiles) {
     entry.fail("profiles has " + std::to_string(profiles.size()) + " entries, expected 1 to 64");
   }
-  for (const Fields& profile : profiles) check_profile(profile, graph);
+  std::vector<std::map<std::string, ShapeRange>> read;
+  for (const Fields& profile : profiles) read.push_back(read_profile(profile, graph));
+  return read;
 }
 
 }  // namespace
 
-std::vector<FileEntry> read_engines(const Fields& top, const Manifest& manifest) {
-  std::vector<FileEntry> engines;
+std::vector<EngineEntry> read_engines(const Fields& top, const Manifest& manifest) {
+  std::vector<EngineEntry> engines;
   if (!top.has("engines")) return engines;
   const std::vector<Fields> entries = top.objects("engines");
   if (entries.size() > kMostEngines) {
@@ -103,16 +109,20 @@ std::vector<FileEntry> read_engines(const Fields& top, const Manifest& manifest)
   }
   std::set<std::string> paths, identities;
   for (const Fields& entry : entries) {
-    FileEntry file{entry.text("path"), entry.sha256("sha256"),
+    EngineEntry engine;
+    engine.file = {entry.text("path"), entry.sha256("sha256"),
                    static_cast<uint64_t>(entry.integer("size", 1, kLargestEngine))};
-    const std::string& precision = entry.text("precision");
-    const std::string& graph = entry.text("graph");
-    std::string identity = precision + "\n" + graph + "\n" + one_of(entry, "builder", {"tensorrt", "tensorrt-rtx"});
-    identity += "\n" + checked(entry, "builder_version", is_version);
-    identity += "\n" + checked(entry, "compute_capability", is_compute_capability);
-    identity += "\n" + checked(entry, "gpu", is_gpu_name);
-    identity += "\n" + one_of(entry, "compatibility", {"none", "ampere+", "same-compute-capability"});
-    for (const char* name : {"version_compatible", "stripped", "verified"}) entry.boolean(name);
+    engine.precision = entry.text("precision");
+    engine.graph = entry.text("graph");
+    const std::string &precision = engine.precision, &graph = engine.graph;
+    engine.builder = one_of(entry, "builder", {"tensorrt", "tensorrt-rtx"});
+    engine.builder_version = checked(entry, "builder_version", is_version);
+    engine.compute_capability = checked(entry, "compute_capability", is_compute_capability);
+    engine.gpu = checked(entry, "gpu", is_gpu_name);
+    engine.compatibility = one_of(entry, "compatibility", {"none", "ampere+", "same-compute-capability"});
+    engine.version_compatible = entry.boolean("version_compatible");
+    engine.stripped = entry.boolean("stripped");
+    engine.verified = entry.boolean("verified");
     const std::string& onnx = entry.sha256("onnx_sha256");
     const Precision* owner = manifest.find(precision);
     if (owner == nullptr || owner->graphs.count(graph) == 0) {
@@ -124,9 +134,14 @@ std::vector<FileEntry> read_engines(const Fields& top, const Manifest& manifest)
       entry.fail("was built from an ONNX file with SHA-256 " + onnx + ", but that of " + precision + " " + graph +
                  " is " + source.file.sha256 + "; run `cfack export --rebuild-engines`");
     }
-    check_profiles(entry, source);
-    if (!paths.insert(file.path).second || !identities.insert(identity).second) entry.fail("is listed twice");
-    engines.push_back(std::move(file));
+    engine.profiles = read_profiles(entry, source);
+    std::string identity;
+    for (const std::string* part : {&engine.precision, &engine.graph, &engine.builder, &engine.builder_version,
+                                    &engine.compute_capability, &engine.gpu, &engine.compatibility}) {
+      identity += *part + "\n";
+    }
+    if (!paths.insert(engine.file.path).second || !identities.insert(identity).second) entry.fail("is listed twice");
+    engines.push_back(std::move(engine));
   }
   return engines;
 }

@@ -1,6 +1,6 @@
 #include "error.h"
 
-#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 
@@ -8,6 +8,7 @@ namespace cfack {
 namespace {
 
 constexpr size_t kLongestMessage = 2048;
+constexpr const char* kLeftOut = " ... ";
 
 // A plain array: storing a message must not need memory, which may be what has run out.
 struct LastError {
@@ -21,7 +22,19 @@ thread_local LastError last_error;
 
 int set_last_error(int code, const char* message) noexcept {
   last_error.code = code;
-  std::snprintf(last_error.message, sizeof last_error.message, "%s", message);
+  const size_t length = std::strlen(message);
+  if (length < kLongestMessage) {
+    std::memcpy(last_error.message, message, length + 1);
+    return code;
+  }
+  // What is wrong stands behind the name that made it so long: the middle is left out.
+  const auto inside = [message](size_t at) { return (static_cast<unsigned char>(message[at]) & 0xc0) == 0x80; };
+  size_t tail = kLongestMessage / 2, head = kLongestMessage - 1 - tail - std::strlen(kLeftOut);
+  while (head > 0 && inside(head)) --head;  // no character is cut in two
+  while (tail > 0 && inside(length - tail)) --tail;
+  std::memcpy(last_error.message, message, head);
+  std::memcpy(last_error.message + head, kLeftOut, std::strlen(kLeftOut));
+  std::memcpy(last_error.message + head + std::strlen(kLeftOut), message + length - tail, tail + 1);
   return code;
 }
 

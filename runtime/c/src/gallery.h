@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "files.h"
+#include "gallery_columns.h"
 #include "gallery_index.h"
 
 namespace cfack {
@@ -29,6 +30,7 @@ class Gallery {
   const ImageRecord& image(size_t place) const { return images_[place]; }
   Place place(size_t place) const { return places_[place]; }
   const float* embeddings() const { return embeddings_.data(); }  // (size, D)
+  Columns& columns() const { return columns_; }                    // metadata by field; several threads may ask
 
   // Place of a path, or `size()`.
   size_t find(const std::string& image_path) const;
@@ -49,6 +51,7 @@ class Gallery {
   std::string path_;
   GalleryIndex index_;
   std::vector<ImageRecord> images_;
+  mutable Columns columns_{images_};
   std::vector<Place> places_;
   std::vector<float> embeddings_;
   std::vector<Tokens> tokens_;

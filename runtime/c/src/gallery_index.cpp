@@ -24,10 +24,11 @@ bool is_segment_name(const std::string& name) {
 std::vector<int64_t> read_removed(const Fields& entry, uint64_t images) {
   std::vector<int64_t> rows;
   for (const Json& row : entry.list("removed")) {
-    const bool fits = row.type == Json::Type::kInteger && row.integer >= 0 &&
-                      static_cast<uint64_t>(row.integer) < images && (rows.empty() || row.integer > rows.back());
+    const int64_t number = row.type == Json::Type::kInteger ? row.integer() : -1;
+    const bool fits =
+        number >= 0 && static_cast<uint64_t>(number) < images && (rows.empty() || number > rows.back());
     if (!fits) entry.fail("removed must be ascending rows below " + std::to_string(images));
-    rows.push_back(row.integer);
+    rows.push_back(number);
   }
   return rows;
 }

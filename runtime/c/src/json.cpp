@@ -1,21 +1,26 @@
 #include "json.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "error.h"
 #include "files.h"
+#include "number.h"
 
 namespace cfack {
 namespace {
 
 constexpr size_t kLongestInteger = 30;
 constexpr size_t kDeepest = 512;
+constexpr size_t kLongestReason = 300;
 
 // Builds a Json from nlohmann's parser, which checks grammar and UTF-8, and refuses what it lets pass.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
+  explicit Builder(std::string_view data) : data_(data) {}
   bool null() override { return add(Json{}); }
   bool boolean(bool value) override {
     Json json;
@@ -57,10 +62,22 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return close();
   }
   bool end_array() override { return close(); }
-  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+  bool parse_error(size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
+    for (const char* word : {"NaN", "Infinity"}) {
+      const size_t start = position == 0 ? 0 : position - 1;
+      if (data_.compare(start, std::strlen(word), word) == 0) return fail(std::string(word) + " is not a finite number");
+    }
+    if (dynamic_cast<const nlohmann::detail::out_of_range*>(&error) != nullptr) {
+      if (token.size() > kLongestInteger && token.find_first_of(".eE") == std::string::npos) return add_long(token);
+      return fail(token.substr(0, kLongestInteger) + " is not a finite number");
+    }
     const std::string what = error.what();
     const size_t start = what.find("] ");  // behind the library's own "[json.exception...]"
-    return fail(start == std::string::npos ? what : what.substr(start + 2));
+    std::string reason;
+    for (const char c : what.substr(start == std::string::npos ? 0 : start + 2, kLongestReason)) {
+      reason += static_cast<unsigned char>(c) < 0x80 ? c : '?';  // it quotes bytes that may be no UTF-8
+    }
+    return fail(reason);
   }
 
   Json take() { return std::move(root_); }
@@ -70,7 +87,6 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool add_integer(int64_t value) {
     Json json;
     json.type = Json::Type::kInteger;
-    json.integer = value;
     json.text = std::to_string(value);
     return add(std::move(json));
   }
@@ -107,13 +123,19 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
 
+  std::string_view data_;
   Json root_;
   std::vector<Json> open_;
   std::string reason_;
 };
 
-
 }  // namespace
+
+int64_t Json::integer() const {
+  int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
 
 const Json* Json::find(std::string_view name) const {
   for (const auto& member : members) {
@@ -139,7 +161,9 @@ std::string json_string(std::string_view utf8) {
 
 std::string in_quotes(std::string_view text) {
   std::string result = "'";
-  for (const char c : text.substr(0, 80)) {
+  size_t end = std::min<size_t>(text.size(), 80);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  for (const char c : text.substr(0, end)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7f) {
       char escape[8];
@@ -149,7 +173,7 @@ std::string in_quotes(std::string_view text) {
       result += c;
     }
   }
-  return result + (text.size() > 80 ? "...'" : "'");
+  return result + (end < text.size() ? "...'" : "'");
 }
 
 void Fields::fail(const std::string& what) const { throw Error(code_, where_ + ": " + what); }
@@ -180,11 +204,20 @@ const std::string& Fields::sha256(const char* name) const {
 
 int64_t Fields::integer(const char* name, int64_t low, int64_t high) const {
   const Json& value = get(name, Json::Type::kInteger, "a whole number");
-  if (value.type == Json::Type::kLongInteger || value.integer < low || value.integer > high) {
+  const int64_t found = value.type == Json::Type::kLongInteger ? 0 : value.integer();
+  if (value.type == Json::Type::kLongInteger || found < low || found > high) {
     fail(std::string(name) + " is " + value.text + ", expected " + std::to_string(low) + " to " +
          std::to_string(high));
   }
-  return value.integer;
+  return found;
+}
+
+double Fields::number(const char* name) const {
+  const Json* found = value_->find(name);
+  const bool whole =
+      found != nullptr && (found->type == Json::Type::kInteger || found->type == Json::Type::kLongInteger);
+  const Number value = parse_number(whole ? found->text : get(name, Json::Type::kFloat, "a number").text);
+  return value.whole ? static_cast<double>(value.integer) : value.real;
 }
 
 bool Fields::boolean(const char* name) const {
@@ -216,7 +249,7 @@ bool Fields::optional(const char* name) const {
 }
 
 Json parse_object(std::string_view data, const std::string& source, int code) {
-  Builder builder;
+  Builder builder(data);
   // nlohmann skips a byte order mark, which Python refuses.
   const bool marked = data.substr(0, 3) == "\xef\xbb\xbf";
   if (marked || !nlohmann::json::sax_parse(data.begin(), data.end(), &builder)) {

@@ -15,11 +15,11 @@ struct Json {
 
   Type type = Type::kNull;
   bool boolean = false;
-  int64_t integer = 0;
   std::string text;  // of a string; of a number, as it is written
   std::vector<Json> items;
   std::vector<std::pair<std::string, Json>> members;
 
+  int64_t integer() const;  // of a kInteger
   const Json* find(std::string_view name) const;
   bool is_scalar() const { return type != Type::kNull && type != Type::kArray && type != Type::kObject; }
 };
@@ -44,6 +44,7 @@ class Fields {
   const std::string& text(const char* name, bool may_be_empty = false) const;
   const std::string& sha256(const char* name) const;
   int64_t integer(const char* name, int64_t low, int64_t high) const;
+  double number(const char* name) const;  // whole or not
   bool boolean(const char* name) const;
   Fields object(const char* name) const;
   std::vector<Fields> objects(const char* name) const;

@@ -10,6 +10,10 @@ namespace cfack {
 namespace {
 
 constexpr int64_t kLargestFile = int64_t{1} << 40;
+constexpr int64_t kLargestGraph = INT32_MAX;  // Protocol Buffers, and so ONNX files, end there
+constexpr int64_t kLargestDocument = 64 << 20;
+constexpr size_t kMostPrecisions = 32, kMostDocuments = 64;
+constexpr int64_t kMostPairs = int64_t{1} << 53;
 constexpr int64_t kLargestVersion = int64_t{1} << 31;
 constexpr const char* kImageRule = "squash-bicubic-1";
 constexpr const char* kCaptionRule = "pre-caption-1";
@@ -51,8 +55,8 @@ void check_rule(const Fields& rules, const char* name, const std::string& known)
   }
 }
 
-FileEntry read_file_entry(const Fields& entry) {
-  return {entry.text("path"), entry.sha256("sha256"), static_cast<uint64_t>(entry.integer("size", 1, kLargestFile))};
+FileEntry read_file_entry(const Fields& entry, int64_t largest = kLargestFile) {
+  return {entry.text("path"), entry.sha256("sha256"), static_cast<uint64_t>(entry.integer("size", 1, largest))};
 }
 
 // Characters, not bytes; the parser has checked that it is UTF-8.
@@ -68,9 +72,9 @@ std::vector<TensorSpec> read_tensors(const Fields& graph, const char* side) {
     TensorSpec spec{tensor.text("name"), tensor.text("dtype"), {}};
     for (const Json& axis : tensor.list("shape")) {
       const bool named = axis.type == Json::Type::kString && !axis.text.empty() && length(axis.text) <= 64;
-      const bool fixed = axis.type == Json::Type::kInteger && axis.integer > 0 && axis.integer < kLargestVersion;
+      const bool fixed = axis.type == Json::Type::kInteger && axis.integer() > 0 && axis.integer() < kLargestVersion;
       if (!named && !fixed) tensor.fail("shape holds something else than positive numbers or names");
-      spec.shape.push_back(named ? -1 : axis.integer);
+      spec.shape.push_back(named ? -1 : axis.integer());
     }
     specs.push_back(std::move(spec));
   }
@@ -90,7 +94,7 @@ GraphSet read_graph_set(const Fields& graphs, const Geometry& geometry) {
   GraphSet found;
   const auto read = [&](const char* name) {
     const Fields graph = graphs.object(name);
-    GraphEntry entry{read_file_entry(graph), read_tensors(graph, "inputs"), read_tensors(graph, "outputs")};
+    GraphEntry entry{read_file_entry(graph, kLargestGraph), read_tensors(graph, "inputs"), read_tensors(graph, "outputs")};
     const Signature expected = graph_signature(name, geometry);
     check_tensors(entry.inputs, expected.inputs, graph.where() + ": inputs");
     check_tensors(entry.outputs, expected.outputs, graph.where() + ": outputs");
@@ -123,6 +127,9 @@ std::map<std::string, bool> read_parity(const Fields& parity) {
 std::vector<Precision> read_precisions(const Fields& top, const Geometry& geometry) {
   const Fields graphs = top.object("graphs");
   if (graphs.members().empty()) graphs.fail("is empty, expected at least one precision");
+  if (graphs.members().size() > kMostPrecisions) {
+    graphs.fail(std::to_string(graphs.members().size()) + " precisions, at most 32 are read");
+  }
   const std::map<std::string, bool> passed = read_parity(top.object("parity"));
   std::vector<Precision> precisions;
   for (const auto& member : graphs.members()) {
@@ -136,6 +143,32 @@ std::vector<Precision> read_precisions(const Fields& top, const Geometry& geomet
         {member.first, read_graph_set(graphs.object(member.first.c_str()), geometry), found->second});
   }
   return precisions;
+}
+
+std::vector<FileEntry> read_documents(const Fields& top) {
+  const std::vector<Fields> entries = top.objects("documents");
+  if (entries.size() > kMostDocuments) {
+    top.fail(std::to_string(entries.size()) + " documents, at most 64 are read");
+  }
+  std::vector<FileEntry> documents;
+  for (const Fields& entry : entries) documents.push_back(read_file_entry(entry, kLargestDocument));
+  return documents;
+}
+
+std::optional<ScoreCalibration> read_score_calibration(const Fields& top) {
+  if (!top.optional("score_calibration")) return std::nullopt;
+  const Fields fitted = top.object("score_calibration");
+  ScoreCalibration found;
+  found.slope = fitted.number("slope");
+  found.offset = fitted.number("offset");
+  if (fitted.optional("cosine")) found.cosine = fitted.number("cosine");
+  if (!(found.slope > 0)) fitted.fail("slope is " + std::to_string(found.slope) + ", expected a positive number");
+  if (found.cosine < 0) {
+    fitted.fail("cosine is " + std::to_string(found.cosine) + ", expected 0 or a positive number");
+  }
+  fitted.integer("pairs", 2, kMostPairs);
+  fitted.sha256("split_sha256");
+  return found;
 }
 
 std::string compute_embedding_space(const std::string& weights, const std::string& tokenizer, const Geometry& g) {
@@ -170,12 +203,13 @@ Manifest parse_manifest(std::string_view text, const std::string& source) {
   manifest.tokenizer = read_file_entry(top.object("tokenizer"));
   const std::string& weights = top.object("source").sha256("checkpoint_sha256");
   manifest.precisions = read_precisions(top, manifest.geometry);
-  for (const Fields& document : top.objects("documents")) manifest.documents.push_back(read_file_entry(document));
+  manifest.documents = read_documents(top);
   const Fields rules = top.object("preprocessing");
   check_rule(rules, "image", kImageRule);
   check_rule(rules, "caption", kCaptionRule);
   top.text("created_by", true);
   manifest.engines = read_engines(top, manifest);
+  manifest.score_calibration = read_score_calibration(top);
   manifest.embedding_space = compute_embedding_space(weights, manifest.tokenizer.sha256, manifest.geometry);
   if (top.sha256("embedding_space") != manifest.embedding_space) {
     top.fail("embedding_space is " + top.sha256("embedding_space") +

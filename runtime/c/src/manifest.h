@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "scoring.h"
 
 namespace cfack {
 
@@ -41,6 +44,19 @@ struct GraphEntry {
 
 using GraphSet = std::map<std::string, GraphEntry>;
 
+// Shapes of one input that an engine takes, axis by axis.
+struct ShapeRange {
+  std::vector<int64_t> min, opt, max;
+};
+
+// One graph compiled for one kind of GPU; docs/bundle.md says what each member means.
+struct EngineEntry {
+  FileEntry file;
+  std::string precision, graph, builder, builder_version, compute_capability, gpu, compatibility;
+  bool version_compatible = false, stripped = false, verified = false;
+  std::vector<std::map<std::string, ShapeRange>> profiles;
+};
+
 struct Precision {
   std::string name;
   GraphSet graphs;
@@ -52,8 +68,9 @@ struct Manifest {
   FileEntry tokenizer;
   std::vector<Precision> precisions;  // in the order of the file
   std::vector<FileEntry> documents;
-  std::vector<FileEntry> engines;
+  std::vector<EngineEntry> engines;
   std::string embedding_space;
+  std::optional<ScoreCalibration> score_calibration;
 
   const Precision* find(std::string_view precision) const;
   // "fp32, fp16"; with `passed`, only those that passed.

@@ -10,7 +10,7 @@
 namespace cfack {
 namespace {
 
-constexpr int kMostFields = 200000;
+constexpr int kMostFields = 100000;
 constexpr size_t kMostNested = 32;
 constexpr uint64_t kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5;
 constexpr uint64_t kExternalData = 13, kDataLocation = 14;
@@ -60,7 +60,7 @@ class Walk {
         open.pop_back();
         continue;
       }
-      if (++count > kMostFields) malformed(position, "more than 200000 fields");
+      if (++count > kMostFields) malformed(position, "more than 100000 fields");
       const uint64_t start = position, key = varint(&position, top.end);
       const uint64_t number = key >> 3, wire = key & 7;
       uint64_t value = position, after = position;

@@ -56,9 +56,10 @@ float exact_score(const float* a, const float* b, size_t dim) {
 
 }  // namespace
 
-void top_k(const float* query, const float* gallery, size_t count, size_t dim, size_t k, std::vector<float>* rough,
-           std::vector<uint64_t>* places, std::vector<float>* scores) {
+void top_k(const float* query, const Rows& rows, size_t k, std::vector<float>* rough, std::vector<uint64_t>* places,
+           std::vector<float>* scores) {
   static const Dot dot = choose_dot();
+  const size_t count = rows.count, dim = rows.dim;
   places->clear();
   scores->clear();
   if (k == 0 || count == 0) return;
@@ -67,7 +68,7 @@ void top_k(const float* query, const float* gallery, size_t count, size_t dim, s
   const float slack = static_cast<float>(dim) * FLT_EPSILON * norm;
   rough->resize(2 * count);
   float* all = rough->data();
-  for (size_t i = 0; i < count; ++i) all[i] = dot(query, gallery + i * dim, dim);
+  for (size_t i = 0; i < count; ++i) all[i] = dot(query, rows.row(i), dim);
   float* sorted = all + count;
   std::copy(all, all + count, sorted);
   std::nth_element(sorted, sorted + (k - 1), sorted + count, [](float a, float b) { return a > b; });
@@ -75,12 +76,15 @@ void top_k(const float* query, const float* gallery, size_t count, size_t dim, s
   for (size_t i = 0; i < count; ++i) {
     if (all[i] >= threshold) places->push_back(i);
   }
-  for (const uint64_t place : *places) all[place] = exact_score(query, gallery + place * dim, dim);
+  for (const uint64_t i : *places) all[i] = exact_score(query, rows.row(i), dim);
   std::sort(places->begin(), places->end(), [all](uint64_t a, uint64_t b) {
     return all[a] != all[b] ? all[a] > all[b] : a < b;
   });
   places->resize(std::min(places->size(), k));
-  for (const uint64_t place : *places) scores->push_back(all[place]);
+  for (uint64_t& i : *places) {
+    scores->push_back(all[i]);
+    i = rows.place(i);
+  }
 }
 
 }  // namespace cfack

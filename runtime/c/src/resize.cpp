@@ -68,7 +68,7 @@ struct Taps {
         const size_t place = static_cast<size_t>(position) * count + tap;
         weights[place] = rounded;
         high[place] = static_cast<int16_t>(above);
-        low[place] = static_cast<int16_t>(rounded - (above << kLowBits));
+        low[place] = static_cast<int16_t>(rounded - (above * (1 << kLowBits)));
       }
     }
   }

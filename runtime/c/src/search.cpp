@@ -1,11 +1,11 @@
 #include "search.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "encoders.h"
 #include "error.h"
+#include "filters.h"
 #include "json.h"
 #include "ranking.h"
 
@@ -17,10 +17,15 @@ constexpr size_t kEmptyQuery = 2;  // [CLS] and [SEP]
 class Search {
  public:
   Search(const Bundle& bundle, const Gallery& gallery, const SearchRequest& request)
-      : bundle_(bundle), gallery_(gallery), request_(request), work_(bundle) {
+      : bundle_(bundle),
+        gallery_(gallery),
+        request_(request),
+        scoring_(request.score, bundle.score_calibration(), bundle.path()),
+        work_(bundle) {
     if (request.k < 1) throw Error(CFACK_ERROR_INVALID, "k must be at least 1, got 0");
     if (request.rerank < -1) {
-      throw Error(CFACK_ERROR_INVALID, "rerank must be 0 (no re-ranking) or more, got " + std::to_string(request.rerank));
+      throw Error(CFACK_ERROR_INVALID,
+                  "rerank must be 0 (no re-ranking) or more, got " + std::to_string(request.rerank));
     }
     require_same_space(gallery.path(), gallery.identity(), bundle.embedding_space(), bundle.path());
     const bool has_tokens = gallery.identity().token_count != 0;
@@ -31,6 +36,11 @@ class Search {
                                                         "tokens");
     }
     require_fitting_tokens(has_tokens);
+    rows_ = {gallery.embeddings(), bundle.geometry().embed_dim, gallery.size(), nullptr};
+    if (request.where == nullptr) return;
+    selected_ = select_images(gallery, request.where);
+    rows_.count = selected_.size();
+    rows_.places = selected_.data();
   }
 
   std::vector<Answer> run() {
@@ -42,8 +52,10 @@ class Search {
       }
     }
     std::vector<Answer> answers(request_.count);
-    for (size_t start = 0; start < request_.count; start += kTextBatch) {
-      search_block(start, std::min(kTextBatch, request_.count - start), answers.data());
+    sort_by_length(request_.count, &*work_);
+    for (size_t start = 0, end = 0; start < request_.count; start = end) {
+      end = batch_end(*work_, request_.count, start);
+      search_batch(work_->order.data() + start, end - start, answers.data());
     }
     return answers;
   }
@@ -60,26 +72,18 @@ class Search {
                                          bundle_.path() + "; delete it and index the images again");
   }
 
-  // The queries of a block share a batch of the text encoder, the shortest first.
-  void search_block(size_t start, size_t count, Answer* answers) {
-    std::vector<size_t>& order = work_->order;
-    order.resize(count);
-    for (size_t i = 0; i < count; ++i) order[i] = start + i;
-    std::sort(order.begin(), order.end(), [this](size_t a, size_t b) {
-      const size_t left = work_->ids[a].size(), right = work_->ids[b].size();
-      return left != right ? left < right : a < b;
-    });
+  // Queries that share a batch of the text encoder.
+  void search_batch(const size_t* queries, size_t count, Answer* answers) {
     RunResult encoded;
-    run_text_encoder(bundle_, &*work_, order.data(), count, &encoded);
+    run_text_encoder(bundle_, &*work_, queries, count, &encoded);
     const auto* embeddings = static_cast<const float*>(encoded.get("text_embedding").data);
     const size_t dim = bundle_.geometry().embed_dim;
     for (size_t row = 0; row < count; ++row) {
-      const size_t query = order[row], length = work_->ids[query].size();
+      const size_t query = queries[row], length = work_->ids[query].size();
       answers[query].truncated = length == bundle_.geometry().max_tokens;
       const uint64_t wanted = std::max<uint64_t>(request_.k, depth_);
-      top_k(embeddings + row * dim, gallery_.embeddings(), gallery_.size(), dim,
-            static_cast<size_t>(std::min<uint64_t>(wanted, gallery_.size())), &work_->rough, &work_->places,
-            &work_->scores);
+      top_k(embeddings + row * dim, rows_, static_cast<size_t>(std::min<uint64_t>(wanted, rows_.count)),
+            &work_->rough, &work_->places, &work_->scores);
       const size_t reranked = static_cast<size_t>(std::min<uint64_t>(depth_, work_->places.size()));
       match(encoded, row, length, reranked);
       collect(reranked, &answers[query].hits);
@@ -104,16 +108,18 @@ class Search {
     }
   }
 
-  // Candidates by logit 1, what lies behind them in its order.
+  // Candidates by their score, what lies behind them in its order.
   void collect(size_t reranked, std::vector<Hit>* hits) {
     std::vector<uint32_t>& ranking = work_->ranking;
     ranking.resize(work_->places.size());
     for (uint32_t i = 0; i < ranking.size(); ++i) ranking[i] = i;
     const std::vector<float>& logits = work_->logits;
+    std::vector<double>& ranked_by = work_->ranked_by;
+    ranked_by.resize(reranked);
+    for (size_t i = 0; i < reranked; ++i) ranked_by[i] = scoring_.ranked_by(&logits[2 * i], work_->scores[i]);
     std::sort(ranking.begin(), ranking.begin() + static_cast<std::ptrdiff_t>(reranked),
-              [&logits](uint32_t a, uint32_t b) {
-                const float left = logits[2 * a + 1], right = logits[2 * b + 1];
-                return left != right ? left > right : a < b;
+              [&ranked_by](uint32_t a, uint32_t b) {
+                return ranked_by[a] != ranked_by[b] ? ranked_by[a] > ranked_by[b] : a < b;
               });
     hits->reserve(static_cast<size_t>(std::min<uint64_t>(request_.k, ranking.size())));
     for (const uint32_t i : ranking) {
@@ -126,8 +132,7 @@ class Search {
       hit.match_score = std::numeric_limits<double>::quiet_NaN();
       if (hit.reranked) {
         hit.match_logit = logits[2 * i + 1];
-        // softmax(logits)[1], in a form that cannot overflow
-        hit.match_score = 0.5 + 0.5 * std::tanh(0.5 * (static_cast<double>(logits[2 * i + 1]) - logits[2 * i]));
+        hit.match_score = scoring_.match_score(&logits[2 * i], hit.score);
       }
       if (request_.use_min_score) {
         // A cosine and a match score have no common scale.
@@ -142,7 +147,10 @@ class Search {
   const Bundle& bundle_;
   const Gallery& gallery_;
   const SearchRequest& request_;
+  Scoring scoring_;
   Bundle::Lease work_;
+  std::vector<uint64_t> selected_;  // if there is a filter
+  Rows rows_;
   uint64_t depth_ = 0;
 };
 

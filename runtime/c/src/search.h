@@ -1,11 +1,13 @@
 // Two-stage search: the dual encoder ranks the whole gallery, the re-ranker its first candidates.
 #pragma once
 
-#include <memory>
+#include <string_view>
 #include <vector>
 
 #include "bundle.h"
+#include "cfack.h"
 #include "gallery.h"
+#include "scoring.h"
 
 namespace cfack {
 
@@ -32,6 +34,8 @@ struct SearchRequest {
   int64_t rerank = -1;
   bool use_min_score = false;
   double min_score = 0;
+  int score = CFACK_SCORE_LOGIT;
+  const char* where = nullptr;  // a filter; nullptr: all images
 };
 
 std::vector<Answer> search_gallery(const Bundle& bundle, const Gallery& gallery, const SearchRequest& request);

@@ -58,6 +58,7 @@ static void test_options(void) {
 
 static void test_bundle_refusals(const char *path) {
     cfack_bundle *none = NULL;
+    int backend, status;
     struct {
         cfack_bundle_options known;
         int unknown;
@@ -74,7 +75,17 @@ static void test_bundle_refusals(const char *path) {
     options.size = sizeof options;
     options.backend = 17;
     REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_INVALID);
+    for (backend = CFACK_BACKEND_CUDA; backend <= CFACK_BACKEND_TENSORRT_RTX_ENGINES; ++backend) {
+        options.backend = backend; /* which of them are there is the machine's business */
+        status = cfack_bundle_open(&none, path, &options);
+        EXPECT(status == CFACK_OK || (status == CFACK_ERROR_BACKEND && none == NULL && *cfack_last_error()));
+        cfack_bundle_free(none);
+    }
+    EXPECT(cfack_has_engines(CFACK_BACKEND_CPU) == 0 && cfack_has_engines(99) == 0);
     options.backend = CFACK_BACKEND_CPU;
+    options.reserved = 1;
+    REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_INVALID);
+    options.reserved = 0;
     options.precision = "int3";
     REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_BUNDLE);
     options.precision = NULL;
@@ -117,6 +128,7 @@ static void test_images(const cfack_bundle *bundle, const cfack_bundle_info *inf
     float *rows = malloc(2 * info->embed_dim * sizeof *rows), logits[4];
     FILE *file = fopen(photo, "rb");
     static char data[1 << 20];
+    double shown = -1;
     size_t size = file == NULL ? 0 : fread(data, 1, sizeof data, file);
     if (file != NULL) fclose(file);
     REFUSED(cfack_images_new(&images, NULL), CFACK_ERROR_INVALID);
@@ -137,6 +149,15 @@ static void test_images(const cfack_bundle *bundle, const cfack_bundle_info *inf
     EXPECT(cfack_match_images(logits, bundle, "a person in red", images) == CFACK_OK);
     EXPECT(fabs(logits[1] - logits[3]) < 1e-5);
     REFUSED(cfack_match_images(logits, bundle, "!", images), CFACK_ERROR_DATA);
+    EXPECT(cfack_match_score(&shown, bundle, CFACK_SCORE_LOG_ODDS, logits, 0.5f) == CFACK_OK);
+    EXPECT(fabs(shown - ((double)logits[1] - logits[0])) < 1e-12);
+    EXPECT(cfack_match_score(&shown, bundle, CFACK_SCORE_LOGIT, logits, 0.5f) == CFACK_OK && shown > 0 && shown < 1);
+    REFUSED(cfack_match_score(&shown, bundle, 3, logits, 0.5f), CFACK_ERROR_INVALID);
+    if (info->has_score_calibration) {
+        EXPECT(cfack_match_score(&shown, bundle, CFACK_SCORE_PROBABILITY, logits, 0.5f) == CFACK_OK);
+    } else {
+        REFUSED(cfack_match_score(&shown, bundle, CFACK_SCORE_PROBABILITY, logits, 0.5f), CFACK_ERROR_INVALID);
+    }
     REFUSED(cfack_encode_images(NULL, bundle, images), CFACK_ERROR_INVALID);
     cfack_images_free(images);
     cfack_images_free(NULL);
@@ -163,6 +184,8 @@ static void test_writer(const cfack_bundle *bundle, const char *photo, const cha
     REFUSED(cfack_writer_add(writer, images, records), CFACK_ERROR_INVALID);
     record.path = "a.png";
     record.metadata_json = "{\"camera\": [1]}";
+    REFUSED(cfack_writer_add(writer, images, records), CFACK_ERROR_INVALID);
+    record.metadata_json = "{\"path\": 1}";
     REFUSED(cfack_writer_add(writer, images, records), CFACK_ERROR_INVALID);
     record.metadata_json = "{\"camera\":\"east\",\"lane\":2}";
     record.file_size = 12;
@@ -227,6 +250,18 @@ static void test_search(const cfack_bundle *bundle, const char *photos, const ch
     EXPECT(cfack_results_get_hit(&hit, results, 1, 0) == CFACK_OK && hit.rank == 1 && hit.reranked == 1);
     REFUSED(cfack_results_get_hit(&hit, results, 2, 0), CFACK_ERROR_INVALID);
     cfack_results_free(results);
+    options.where = "path ~ *red*";
+    EXPECT(cfack_search(&results, bundle, gallery, queries, 1, &options) == CFACK_OK);
+    EXPECT(cfack_results_hit_count(results, 0) != 0 && cfack_results_hit_count(results, 0) < report.images);
+    cfack_results_free(results);
+    options.where = "path ~";
+    REFUSED(cfack_search(&results, bundle, gallery, queries, 1, &options), CFACK_ERROR_INVALID);
+    options.where = "camera = east";
+    REFUSED(cfack_search(&results, bundle, gallery, queries, 1, &options), CFACK_ERROR_INVALID);
+    options.where = NULL;
+    options.score = 3;
+    REFUSED(cfack_search(&results, bundle, gallery, queries, 1, &options), CFACK_ERROR_INVALID);
+    options.score = CFACK_SCORE_LOGIT;
     options.k = 0;
     REFUSED(cfack_search(&results, bundle, gallery, queries, 2, &options), CFACK_ERROR_INVALID);
     options.k = 2;

@@ -3,7 +3,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <functional>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,10 @@
 #include "gallery_index.h"
 #include "half.h"
 #include "json.h"
+#include "number.h"
 #include "ranking.h"
 #include "sha256.h"
+#include "unicode.h"
 
 namespace {
 
@@ -100,11 +103,47 @@ void test_ranking() {
   const float query[2] = {1, 0};
   std::vector<float> rough, scores;
   std::vector<uint64_t> places;
-  cfack::top_k(query, gallery.data(), 4, 2, 3, &rough, &places, &scores);
+  cfack::top_k(query, {gallery.data(), 2, 4, nullptr}, 3, &rough, &places, &scores);
   expect(places == std::vector<uint64_t>({1, 3, 0}), "ties go by gallery order");
   expect(scores == std::vector<float>({1, 1, 0}), "scores");
-  cfack::top_k(query, gallery.data(), 0, 2, 0, &rough, &places, &scores);
+  const uint64_t some[] = {0, 2, 3};
+  cfack::top_k(query, {gallery.data(), 2, 3, some}, 2, &rough, &places, &scores);
+  expect(places == std::vector<uint64_t>({3, 0}), "only some rows");
+  cfack::top_k(query, {gallery.data(), 2, 0, nullptr}, 0, &rough, &places, &scores);
   expect(places.empty(), "an empty gallery");
+}
+
+void test_numbers() {
+  const auto order = [](const char* a, const char* b) {
+    return cfack::compare(cfack::parse_number(a), cfack::parse_number(b));
+  };
+  expect(order("9007199254740993", "9007199254740992.0") == 1, "one beyond what a float can tell");
+  expect(order("9007199254740992", "9007199254740992.0") == 0, "a whole number and its float");
+  expect(order("-2", "-1.5") == -1 && order("-1", "-1.5") == 1 && order("2", "1.5") == 1, "whole against broken");
+  expect(order("999999999999999999999999999999", "1e30") == -1, "thirty digits");
+  expect(order("999999999999999999999999999999", "-1e300") == 1, "far below");
+  expect(order("0", "-0.0") == 0 && order("1e-400", "0") == 0, "zero");
+}
+
+// Whatever is thrown inside an entry point, a status leaves it.
+void test_exception_barrier() {
+  const auto status = [](auto&& body) { return cfack::guarded(body); };
+  expect(status([] { throw std::runtime_error("odd"); }) == CFACK_ERROR_INTERNAL, "an unexpected exception");
+  expect(std::strcmp(cfack_last_error(), "odd") == 0 && cfack_last_error_code() == CFACK_ERROR_INTERNAL, "its words");
+  expect(status([] { throw 7; }) == CFACK_ERROR_INTERNAL, "something that is no exception");
+  expect(status([] { throw std::bad_alloc(); }) == CFACK_ERROR_MEMORY, "no memory");
+  expect(status([] { std::vector<int>().reserve(SIZE_MAX); }) == CFACK_ERROR_MEMORY, "a length beyond all memory");
+  expect(status([] { throw cfack::Error(CFACK_ERROR_IMAGE, std::string(5000, 'x')); }) == CFACK_ERROR_IMAGE, "ours");
+  expect(std::strlen(cfack_last_error()) == 2047, "a long message is cut");
+  const std::string named = std::string(5000, 'x') + ": no such file";
+  expect(status([&named] { throw cfack::Error(CFACK_ERROR_IMAGE, named); }) == CFACK_ERROR_IMAGE, "ours again");
+  const std::string kept = cfack_last_error();
+  expect(kept.size() == 2047 && kept.find(" ... ") != kept.npos, "a long message is cut in the middle");
+  expect(kept.substr(kept.size() - 14) == ": no such file", "and keeps its end");
+  std::string wide;
+  for (int i = 0; i < 3000; ++i) wide += "\xe4\xba\xba";
+  expect(status([&wide] { throw cfack::Error(CFACK_ERROR_IMAGE, wide); }) == CFACK_ERROR_IMAGE, "in Chinese");
+  expect(cfack::encode_utf8(cfack::decode_utf8(cfack_last_error())) == cfack_last_error(), "no character is cut");
 }
 
 }  // namespace
@@ -115,6 +154,8 @@ int main() {
   test_json();
   test_paths();
   test_ranking();
+  test_numbers();
+  test_exception_barrier();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "c-api.md"
 
 _INTRODUCTION = """# libcfack, the C API
 
-<!-- Made by runtime/c/tools/make_c_api_docs.py from cfack.h: change the comments there, then `make c-docs`. -->
+<!-- Made by runtime/c/tools/make_c_api_docs.py from cfack.h: change the comments there, then run that script. -->
 
 The runtime behind a C ABI, for programs without Python: it reads and writes the same bundles and galleries as
 `cfack_runtime` and gives the same answers. `runtime/c/examples/search.c` is a whole program; `cfack.hpp` wraps the
@@ -24,9 +24,8 @@ handles for C++11.
 
     cc search.c $(pkg-config --cflags --libs cfack)
 
-Building needs CMake 3.25 and nlohmann-json3-dev, libjpeg62-turbo-dev, libpng-dev, libutf8proc-dev. ONNX Runtime is
-loaded when a bundle is opened: any 1.17 or later, from the wheel `onnxruntime` or `onnxruntime-gpu`, or a release
-archive.
+[Building it](c-build.md) says what it needs and how it is tested. ONNX Runtime is loaded when a bundle is opened: any
+1.17 or later, from the wheel `onnxruntime` or `onnxruntime-gpu`, or a release archive.
 """
 _COMMENT = re.compile(r"^/\*\*(?!<)(.*?)\*/\n", re.DOTALL | re.MULTILINE)
 
