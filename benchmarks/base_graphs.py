@@ -2,7 +2,8 @@
 
     python benchmarks/base_graphs.py bench-base
 
-A script of its own, since benchmarks do not import the exporter.
+A second argument names another configuration, such as `tiny`. A script of its own, since benchmarks do not
+import the exporter.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from cfack_runtime.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def prepare(work: Path) -> None:
+def prepare(work: Path, configuration: str = "base-384") -> None:
     """Fill the folder with `checkpoint/`, `fp32/` and `int8-cpu/`, as far as they are missing."""
     if not (work / "checkpoint").exists():
-        config = replace(load_config("base-384").model, cnn=None, momentum=False, mlm=False)
+        config = replace(load_config(configuration).model, cnn=None, momentum=False, mlm=False)
         torch.manual_seed(0)
         words = [*SPECIAL_TOKENS, *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
         tokenizer = CaptionTokenizer.from_tokens(words, config.text.max_tokens)
@@ -54,4 +55,4 @@ def _quantize(work: Path) -> None:
 
 
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]))
+    prepare(Path(sys.argv[1]), *sys.argv[2:3])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cfack_runtime.bundle_files import check_hash, check_size, file_entry
+from cfack_runtime.bundle_files import check_hash, check_size, copy_into, file_entry
 from cfack_runtime.contained import contained_file
 from cfack_runtime.engine import EngineEntry
 from cfack_runtime.errors import BundleError, DataError
@@ -191,8 +191,7 @@ def write_bundle(
             engines=tuple(entry for entry, _ in engines),
         )
         for entry, source in engines:
-            (folder / entry.file.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / entry.file.path)
+            copy_into(folder, entry.file, source)
         (folder / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
         Bundle.open(folder)
     return Bundle.open(out, check_graphs=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from cfack_runtime.contained import contained_file
+from cfack_runtime.contained import contained_file, is_contained
 from cfack_runtime.errors import BundleError
 from cfack_runtime.files import sha256_file
 from cfack_runtime.manifest import FileEntry
@@ -46,3 +47,21 @@ def check_hash(folder: Path, entry: FileEntry) -> Path:
             "damaged or exchanged, copy the bundle again"
         )
     return path
+
+
+def copy_into(folder: Path, entry: FileEntry, source: Path) -> None:
+    """Copy a file to where a bundle keeps it, and check that it is what was written down.
+
+    Raises:
+        BundleError: its place is outside of the bundle, it cannot be written, or it is another file.
+    """
+    if not is_contained(entry.path):
+        raise BundleError(f"{folder}: refuses to write to {entry.path[:200]!r}")
+    path = folder / entry.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.resolve().is_relative_to(folder.resolve()):
+            shutil.copyfile(source, path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written: {error.strerror}") from error
+    check_hash(folder, entry)

@@ -20,7 +20,8 @@ from cfack_runtime.tokenizer import CaptionTokenizer, EncodedCaptions
 FloatArray = NDArray[np.floating[Any]]
 
 IMAGE_BATCH = 8
-"""Images per call. More is no faster on a CPU, and takes 90 MB an image at base size."""
+"""Images read and encoded together; on a CPU the graph gets fewer at once, see `images_per_call`."""
+_CPU_IMAGE_VALUES = 1 << 19
 TEXT_BATCH = 64
 _PADDING_SHARE = 8
 _PADDING_FREE = 64
@@ -33,16 +34,28 @@ _PAIR_VALUES = 4 << 20
 _MAX_PAIRS = 256
 
 
-def pair_batch(values_per_image: int) -> int:
+def pair_batch(values_per_image: int, *, folded: bool = True) -> int:
     """Pairs per call of the re-ranker: as many as keep its image tokens near 16 MB in float32.
 
-    Larger batches are no faster: at base size 8 INT8 pairs a call take 6.2 ms each and 16 take 7.0.
+    Keys and values are as large as the tokens; where they are computed for each pair, half as many pairs keep
+    them in the CPU's caches: at base size in INT8 4 pairs a call take 0.9 of the time that 9 take, each.
 
     Args:
-        values_per_image: (1+N) * C; at base size that gives 9 pairs, and small models are not slowed down
-            by many small calls.
+        values_per_image: (1+N) * C; at base size that gives 9 pairs, or 4, and small models are not slowed
+            down by many small calls.
+        folded: whether no keys and values are computed; see `PairCost`.
     """
-    return max(1, min(_MAX_PAIRS, _PAIR_VALUES // values_per_image))
+    return max(1, min(_MAX_PAIRS, _PAIR_VALUES // (1 if folded else 2) // values_per_image))
+
+
+def images_per_call(geometry: Geometry) -> int:
+    """Images that a graph of the image encoder gets at once on a CPU.
+
+    Large models are fastest with one: at base size 8 at once take 1.08 of the time of 8 times one, for
+    what one layer leaves to the next is then in the CPU's caches. Small ones would be slowed down by calls.
+    """
+    values = geometry.image_token_count * geometry.image_token_width
+    return max(1, min(IMAGE_BATCH, _CPU_IMAGE_VALUES // values))
 
 
 class EncodedImages(NamedTuple):
@@ -71,18 +84,20 @@ class ImageEncoder:
     Args:
         backend: an `image_encoder` graph.
         geometry: the sizes of its model.
+        per_call: images that the graph gets at once at most; None: as many as a batch has.
     """
 
-    def __init__(self, backend: Backend, geometry: Geometry) -> None:
+    def __init__(self, backend: Backend, geometry: Geometry, per_call: int | None = None) -> None:
         self.geometry = geometry
         self._backend = backend
+        self._per_call = per_call
 
     def encode(self, pixels: NDArray[np.uint8], batch_size: int = IMAGE_BATCH) -> EncodedImages:
         """Encode images.
 
         Args:
             pixels: (B, H, W, 3) RGB, already resized; see `cfack_runtime.images.resize_image`.
-            batch_size: images per call of the graph.
+            batch_size: images per call of the graph at most.
 
         Raises:
             UsageError: another shape or type.
@@ -95,6 +110,7 @@ class ImageEncoder:
                 "3) with B of at least 1"
             )
         require_positive(batch_size)
+        batch_size = min(batch_size, self._per_call or batch_size)
         parts = [self._run(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)]
         return EncodedImages(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 

@@ -6,14 +6,12 @@ they are put beside the old ones first; then the manifest changes in one rename;
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cfack_runtime.bundle import Bundle
-from cfack_runtime.bundle_files import check_hash
-from cfack_runtime.contained import is_contained
+from cfack_runtime.bundle_files import copy_into
 from cfack_runtime.engine import EngineEntry, check_engines
 from cfack_runtime.errors import BundleError
 from cfack_runtime.files import atomic_write
@@ -48,7 +46,7 @@ def store_engines(
     manifest = replace(bundle.manifest, engines=(*kept, *(entry for entry, _ in engines)))
     check_engines(manifest.engines, manifest.graphs, f"{bundle.path}: engines")
     for entry, source in engines:
-        _copy(bundle.path, entry, source)
+        copy_into(bundle.path, entry.file, source)
     atomic_write(bundle.path / MANIFEST_NAME, manifest_bytes(manifest))
     named = {entry.file.path for entry in manifest.engines}
     _remove(bundle.path, (e.file.path for e in bundle.manifest.engines if e.file.path not in named))
@@ -83,19 +81,6 @@ def _identity(entry: EngineEntry) -> tuple[str, ...]:
         entry.gpu,
         entry.compatibility,
     )
-
-
-def _copy(folder: Path, entry: EngineEntry, source: Path) -> None:
-    if not is_contained(entry.file.path):
-        raise BundleError(f"{folder}: refuses to write an engine to {entry.file.path[:200]!r}")
-    path = folder / entry.file.path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.resolve().is_relative_to(folder.resolve()):
-            shutil.copyfile(source, path)
-    except OSError as error:
-        raise BundleError(f"{path}: the engine cannot be written: {error.strerror}") from error
-    check_hash(folder, entry.file)
 
 
 def _remove(folder: Path, paths: Iterable[str]) -> None:

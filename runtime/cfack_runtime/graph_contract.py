@@ -78,9 +78,9 @@ def rewrite_signatures(geometry: Geometry, token_dtype: str = "float32") -> dict
     }
 
 
-def all_signatures(geometry: Geometry) -> dict[str, Signature]:
-    """Name -> inputs and outputs of all graphs of the contract, with float32 tokens."""
-    return {**graph_signatures(geometry), **rewrite_signatures(geometry)}
+def all_signatures(geometry: Geometry, token_dtype: str = "float32") -> dict[str, Signature]:
+    """Name -> inputs and outputs of all graphs of the contract; see `graph_signatures`."""
+    return {**graph_signatures(geometry, token_dtype), **rewrite_signatures(geometry, token_dtype)}
 
 
 def _with_batch(spec: TensorSpec, batch: int | str) -> TensorSpec:

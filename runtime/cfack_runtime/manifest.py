@@ -123,7 +123,7 @@ def embedding_space(
     """Identify weights, tokenizer and preprocessing: embeddings of one space may be compared.
 
     The SHA-256 of seven lines of text, so that a program in any language computes the same. Precision is
-    left out on purpose: the parity gate holds all precisions of a model to the same ranking.
+    left out on purpose: the parity gate holds all precisions of a model to one reference.
 
     Returns:
         64 hexadecimal digits.

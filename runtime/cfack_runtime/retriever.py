@@ -12,7 +12,7 @@ from typing import Literal, overload
 
 from cfack_runtime.backends import Backend
 from cfack_runtime.bundle import Bundle
-from cfack_runtime.encoders import IMAGE_BATCH, ImageEncoder, TextEncoder
+from cfack_runtime.encoders import IMAGE_BATCH, ImageEncoder, TextEncoder, images_per_call
 from cfack_runtime.errors import UsageError
 from cfack_runtime.filters import Where
 from cfack_runtime.gallery import Gallery
@@ -24,14 +24,11 @@ from cfack_runtime.hits import Hit
 from cfack_runtime.indexing import index_images
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.rerank import Reranker
-from cfack_runtime.rerank_plan import PairCost
+from cfack_runtime.rerank_plan import KEYS_PER_PAIR, PairCost
 from cfack_runtime.rerank_tokens import DEFAULT_CACHE_BYTES, TokenCache
 from cfack_runtime.scoring import LOGIT, Scoring
 from cfack_runtime.search import Parts, Request, Search
 from cfack_runtime.sessions import load_graphs, warm_up_graphs
-
-_KEYS_PER_PAIR = ("int8-cpu",)
-"""Precisions whose graph for one text computes the keys and values of every image; see `PairCost`."""
 
 
 class Retriever:
@@ -55,14 +52,17 @@ class Retriever:
         precision: str,
         backends: Mapping[str, Backend],
         token_cache_bytes: int = DEFAULT_CACHE_BYTES,
+        device: str = "cpu",
     ) -> None:
         self.bundle = bundle
         self.precision = precision
-        self.image_encoder = ImageEncoder(backends[IMAGE_ENCODER], bundle.manifest.geometry)
+        geometry = bundle.manifest.geometry
+        per_call = images_per_call(geometry) if device == "cpu" else None
+        self.image_encoder = ImageEncoder(backends[IMAGE_ENCODER], geometry, per_call)
         self.text_encoder = TextEncoder(backends[TEXT_ENCODER], bundle.tokenizer)
         self.reranker = Reranker(backends[RERANKER], backends.get(ONE_TEXT), backends.get(ONE_IMAGE))
-        folded = ONE_TEXT in backends and precision not in _KEYS_PER_PAIR
-        self.pair_cost = PairCost.of(bundle.manifest.geometry, folded=folded)
+        folded = ONE_TEXT in backends and precision not in KEYS_PER_PAIR
+        self.pair_cost = PairCost.of(geometry, folded=folded)
         self.token_cache = TokenCache(token_cache_bytes)
         self._backends = backends
 
@@ -110,7 +110,7 @@ class Retriever:
             arena=arena,
             memory_limit=memory_limit,
         )
-        retriever = cls(opened, chosen, backends, token_cache_bytes)
+        retriever = cls(opened, chosen, backends, token_cache_bytes, device)
         if warm_up:
             try:
                 warm_up_graphs(backends, opened.manifest.geometry)

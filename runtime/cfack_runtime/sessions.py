@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 
@@ -49,13 +50,14 @@ def load_graphs(
         chosen = choose_precision(bundle, chosen, device)
         return chosen, open_engines(bundle, chosen, backend, device=device)
     chosen = choose_precision(bundle, precision, device)
+    seen = {name: _stamp(bundle.graph_path(chosen, name)) for name in bundle.graphs(chosen)}
     bundle.check_graphs(chosen)
     later = (RERANKER, ONE_IMAGE) if bundle.has_graph(chosen, ONE_TEXT) else (ONE_IMAGE,)
 
     def load(name: str) -> Backend:
         entry, path = bundle.graph(chosen, name), bundle.graph_path(chosen, name)
-        if name in later:
-            check_hash(bundle.path, entry.file)  # long after the others were checked, maybe
+        if _stamp(path) != seen[name]:  # touched since it was hashed, maybe long ago
+            check_hash(bundle.path, entry.file)
         opened = open_backend(path, device=device, threads=threads, arena=arena, memory_limit=memory_limit)
         try:
             check_tensors(opened.inputs, entry.inputs, f"{path}: inputs")
@@ -85,6 +87,12 @@ def warm_up_graphs(backends: Mapping[str, Backend], geometry: Geometry) -> None:
 def _ones(spec: TensorSpec, sizes: Mapping[str, int]) -> np.ndarray:
     shape = [axis if isinstance(axis, int) else sizes.get(axis, 1) for axis in spec.shape]
     return np.ones(shape, np.dtype(spec.dtype))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written to, or another takes its place."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _later(load: Callable[[str], Backend], name: str) -> Callable[[], Backend]:

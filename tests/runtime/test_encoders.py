@@ -1,6 +1,7 @@
 """Encoders and re-ranker: batching, lengths and types."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from cfack_runtime.backends import Backend, open_backend
-from cfack_runtime.encoders import ImageEncoder, TextEncoder
+from cfack_runtime.encoders import IMAGE_BATCH, ImageEncoder, TextEncoder, images_per_call, pair_batch
 from cfack_runtime.errors import BackendError, DataError, UsageError
 from cfack_runtime.manifest import Geometry, TensorSpec
 from cfack_runtime.rerank import Reranker
@@ -54,6 +55,24 @@ def tokenizer(toy_tokenizer_json: str) -> CaptionTokenizer:
 
 def random_pixels(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 12, 8, 3), dtype=np.uint8)
+
+
+def test_a_graph_gets_no_more_images_at_once_than_it_is_good_at(
+    opened: dict[str, Recording], toy_geometry: Geometry
+) -> None:
+    encoder = ImageEncoder(opened["image_encoder"], toy_geometry, 2)
+    assert encoder.encode(random_pixels(5)).embedding.shape[0] == 5
+    assert [fed["pixels"][0] for fed in opened["image_encoder"].fed] == [2, 2, 1]
+    assert images_per_call(toy_geometry) == IMAGE_BATCH
+    base = replace(toy_geometry, image_token_count=577, image_token_width=768)
+    assert images_per_call(base) == 1
+    assert images_per_call(replace(base, image_token_count=193)) == 3
+
+
+def test_pairs_with_keys_of_their_own_go_in_smaller_calls() -> None:
+    assert (pair_batch(577 * 768), pair_batch(577 * 768, folded=False)) == (9, 4)
+    assert pair_batch(33 * 64, folded=False) == pair_batch(10) == 256
+    assert pair_batch(1 << 30) == 1
 
 
 def test_images_are_encoded_in_batches_with_the_same_result(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cfack_runtime import bundle_files
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.errors import BackendError, BundleError, UsageError
 from cfack_runtime.gallery import Gallery
@@ -168,14 +170,40 @@ def test_a_rewrite_is_loaded_when_it_is_needed(
         opened.search(gallery, "red")
 
 
+def test_a_graph_is_hashed_once_whenever_it_is_loaded(
+    with_rewrites: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    real = bundle_files.sha256_file
+    monkeypatch.setattr(bundle_files, "sha256_file", lambda path: hashed.append(path.stem) or real(path))
+    with Retriever.open(with_rewrites, threads=1) as opened:
+        before = list(hashed)
+        monkeypatch.setattr(type(opened.pair_cost), "texts_that_pay", lambda self, length: 1)
+        opened.search_many(gallery, ["red", "blue"])  # loads reranker_one_image
+    graphs = {"image_encoder", "text_encoder", "reranker", "reranker_one_text", "reranker_one_image"}
+    assert sorted(name for name in before if name in graphs) == sorted(graphs)
+    assert hashed == before
+
+
+def test_a_graph_that_would_be_loaded_later_is_refused_at_once_if_it_is_damaged(with_rewrites: Path) -> None:
+    path = with_rewrites / "onnx" / "fp32" / "reranker_one_image.onnx"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=r"reranker_one_image\.onnx: SHA-256"):
+        Retriever.open(with_rewrites, threads=1)
+
+
 def test_a_rewrite_that_was_exchanged_meanwhile_is_not_loaded(
     with_rewrites: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Retriever.open(with_rewrites, threads=1) as opened:
         path = with_rewrites / "onnx" / "fp32" / "reranker_one_image.onnx"
+        status = path.stat()
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # size and time are as they were
         monkeypatch.setattr(type(opened.pair_cost), "texts_that_pay", lambda self, length: 1)
         with pytest.raises(BundleError, match=r"reranker_one_image\.onnx: SHA-256"):
             opened.search_many(gallery, ["red", "blue"])

@@ -1,0 +1,127 @@
+"""Products with weight matrices in 8 bits, each row of the activation with its own scale.
+
+Shapes: M rows in all, K inner size, N columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from cfack_export.precision.editing import Insertion, array_of, constant
+from cfack_export.precision.layers import module_of
+from cfack_export.precision.weights import LARGEST_INT8, quantize_columns
+
+_ZERO_POINT = 128
+_LOWEST_GELU = 0.17
+"""GELU is never below minus this."""
+
+
+class TokenRows:
+    """Products of a graph in 8 bits; activations that several layers read are quantised once."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._model = model
+        self._quantized: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self._ones: dict[ir.Value, ir.Value] = {}
+
+    def product(self, node: ir.Node) -> ir.Value:
+        """Add what computes a MatMul in 8 bits in front of it; gives its result, still unused."""
+        activation, weight = node.inputs
+        assert activation is not None
+        assert weight is not None
+        matrix = array_of(weight)
+        add = Insertion(self._model, node, f"{module_of(node)}.int8")
+        numbers, scales = self.quantize(add, activation, matrix.shape[0])
+        products = self.multiply(add, numbers, str(weight.name), matrix, self._model.graph.inputs[0])
+        return add.op("Mul", products, scales)
+
+    def multiply(
+        self, add: Insertion, rows: ir.Value, name: str, matrix: NDArray[Any], after: ir.Value
+    ) -> ir.Value:
+        """Multiply uint8 (..., K) with a float matrix (K, N) in 8 bits.
+
+        ONNX Runtime makes one kernel of product, cast and scale, but only if the scale is itself a product of
+        the activation's, found at run time, and the weight's. Here the activation's is one, and the rows are
+        scaled by whoever called.
+
+        Args:
+            add: where to.
+            rows: whole numbers around 128.
+            name: of the matrix.
+            matrix: the weights.
+            after: the product is not computed before this value is there. By its own choice ONNX Runtime
+                would compute all products that it can at once, and keep them in memory.
+
+        Returns:
+            float32 (..., N), to be multiplied with the scales of the rows.
+        """
+        values, columns = quantize_columns(matrix)
+        products = add.op(
+            "MatMulInteger",
+            rows,
+            constant(self._model, f"{name}.int8", values),
+            constant(self._model, "int8/zero_point", np.array(_ZERO_POINT, np.uint8)),
+        )
+        scales = add.op("Mul", self._unit(after), constant(self._model, f"{name}.scale", columns))
+        return add.op("Mul", add.op("Cast", products, to=ir.DataType.FLOAT), scales)
+
+    def quantize(self, add: Insertion, activation: ir.Value, width: int) -> tuple[ir.Value, ir.Value]:
+        """Quantise (..., K) with a scale for each row: numbers uint8 (..., K) around 128, scales (..., 1)."""
+        if activation not in self._quantized:
+            scales = self._scales(add, activation, np.array([-1], np.int64))
+            rows = constant(self._model, f"int8/rows_{width}", np.array([-1, width], np.int64))
+            # Only the rows of a matrix can have scales of their own.
+            numbers = self._numbers(add, add.op("Reshape", activation, rows), scales)
+            numbers = add.op("Reshape", numbers, add.op("Shape", activation))
+            self._quantized[activation] = numbers, scales
+        return self._quantized[activation]
+
+    def quantize_images(self, add: Insertion, images: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Quantise (B, S, K) with a scale for each image: uint8 (B, S, K) around 128, scales (B, 1, 1)."""
+        scales = self._scales(add, images, np.array([1, 2], np.int64))
+        return self._numbers(add, images, scales), scales
+
+    def _scales(self, add: Insertion, activation: ir.Value, axes: NDArray[np.int64]) -> ir.Value:
+        const, over = self._model, constant(self._model, f"int8/axes_{len(axes)}", axes)
+        step = np.array(1 / LARGEST_INT8, np.float32)
+        highest = add.op("ReduceMax", activation, over, keepdims=1)
+        bounds = [add.op("Mul", highest, constant(const, "int8/step", step))]
+        producer = activation.producer()
+        if producer is not None and producer.op_type == "Gelu":
+            bounds.append(constant(const, "int8/lowest_gelu", _LOWEST_GELU * step))
+        else:  # Two reductions read the rows twice; Abs and one reduction would write them once more.
+            lowest = add.op("ReduceMin", activation, over, keepdims=1)
+            bounds.append(add.op("Mul", lowest, constant(const, "int8/step_down", -step)))
+            # A row of zeros, such as a masked one, must not be divided by zero.
+            bounds.append(constant(const, "int8/smallest", np.array(1e-30, np.float32)))
+        return add.op("Max", *bounds)
+
+    def _numbers(self, add: Insertion, values: ir.Value, scales: ir.Value) -> ir.Value:
+        """Quantise along the first axis."""
+        last = constant(self._model, "int8/axes_1", np.array([-1], np.int64))
+        flat = add.op("Reshape", scales, last)
+        zero = constant(self._model, "int8/zero_point", np.array(_ZERO_POINT, np.uint8))
+        zeros = add.op("Expand", zero, add.op("Shape", flat))
+        return add.op("QuantizeLinear", values, flat, zeros, axis=0)
+
+    def _unit(self, after: ir.Value) -> ir.Value:
+        """(1,): a one that no optimiser can foresee, made of the size of `after`."""
+        if after not in self._ones:
+            producer = after.producer()
+            place = self._model.graph[0] if producer is None else _next(producer)
+            add = Insertion(self._model, place, f"{after.name}.int8/one")
+            size = add.op("Shape", after, start=0, end=1)
+            least = add.op("Min", size, constant(self._model, "int8/one", np.array([1], np.int64)))
+            self._ones[after] = add.op("Cast", least, to=ir.DataType.FLOAT)
+        return self._ones[after]
+
+
+def _next(node: ir.Node) -> ir.Node:
+    """The node that follows in the graph."""
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    return graph[graph.index(node) + 1]
