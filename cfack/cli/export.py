@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cfack.cli.progress import progress_bar
+from cfack.cli.progress import progress_bar, stage_bar
 from cfack_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,11 +19,24 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle to write, for example person.cfack.")
+@click.option("--fp16", is_flag=True, help="Add FP16 graphs, for GPUs.")
+@click.option("--int8", is_flag=True, help="Add static 8-bit graphs on top of FP16, for GPUs; needs --data.")
 @click.option("--int8-cpu", is_flag=True, help="Add 8-bit graphs for ONNX Runtime on a CPU; needs --data.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Folder that `cfack data prepare` wrote: measure ranks and retrieval too, not the outputs alone.",
+)
+@click.option(
+    "--calibration",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images of its training split that ranges are measured on, for --fp16 and --int8.  [default: 64]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["minmax", "entropy"]),
+    help="How --int8 takes scales from what was measured.  [default: minmax]",
 )
 @click.option(
     "--split",
@@ -62,8 +75,12 @@ if TYPE_CHECKING:
 def command(
     checkpoint: Path,
     out: Path | None,
+    fp16: bool,
+    int8: bool,
     int8_cpu: bool,
     data: Path | None,
+    calibration: int | None,
+    method: str | None,
     split: str | None,
     max_drop: float | None,
     keep_going: bool,
@@ -84,18 +101,25 @@ def command(
     """
     if targets and not tensorrt_rtx:
         raise UsageError("--target names GPUs for --tensorrt-rtx; TensorRT builds for the GPU that is here")
+    if calibration and not (fp16 or int8):
+        raise UsageError("--calibration says how --fp16 and --int8 measure ranges; ask for one of them")
+    if method and not int8:
+        raise UsageError("--method says how --int8 takes its scales; ask for it")
     builders = [name for name, asked in (("tensorrt", tensorrt), ("tensorrt-rtx", tensorrt_rtx)) if asked]
     if rebuild_engines:
         bundle = _rebuild(checkpoint, builders, targets, out)
     else:
-        from cfack_export.options import EngineRequest, ExportOptions
+        from cfack_export.options import DEFAULT_CALIBRATION, DEFAULT_METHOD, EngineRequest, ExportOptions
         from cfack_export.stages import default_cache
 
         if out is None:
             raise click.UsageError("Missing option '--out': the bundle to write, for example person.cfack.")
+        precisions = {"fp16": fp16, "int8": int8, "int8-cpu": int8_cpu}
         options = ExportOptions(
-            precisions=("fp32", "int8-cpu") if int8_cpu else ("fp32",),
+            precisions=["fp32", *(name for name, asked in precisions.items() if asked)],
             data=data,
+            calibration=calibration or DEFAULT_CALIBRATION,
+            method=method or DEFAULT_METHOD,
             split=split,
             max_drop=max_drop,
             rewrites=not no_rewrites,
@@ -104,18 +128,22 @@ def command(
             cache=None if no_cache else cache or default_cache(),
         )
         bundle = _export(checkpoint, out, options, overwrite)
+    from cfack.cli.export_display import show, summary
+
     if as_json:
-        click.echo(json.dumps(_summary(bundle), indent=2))
+        click.echo(json.dumps(summary(bundle), indent=2))
     else:
-        _print_table(bundle)
+        show(bundle)
 
 
 def _export(checkpoint: Path, out: Path, options: ExportOptions, overwrite: bool) -> Bundle:
     from cfack_export.export import export_bundle
     from cfack_runtime.bundle import Bundle
 
-    with progress_bar("Exporting") as progress:
-        path = export_bundle(checkpoint, out, options, progress=progress, overwrite=overwrite)
+    with stage_bar("Exporting") as (progress, on_stage):
+        path = export_bundle(
+            checkpoint, out, options, progress=progress, on_stage=on_stage, overwrite=overwrite
+        )
     return Bundle.open(path, check_graphs=False)
 
 
@@ -128,44 +156,3 @@ def _rebuild(path: Path, builders: list[str], targets: tuple[str, ...], out: Pat
 
     with progress_bar("Building engines") as progress:
         return rebuild_engines(path, builders[0], targets, progress=progress)
-
-
-def _summary(bundle: Bundle) -> dict[str, object]:
-    return {
-        "bundle": str(bundle.path),
-        "embedding_space": bundle.embedding_space,
-        "graphs": {
-            precision: {
-                name: {"path": graph.file.path, "size": graph.file.size, "sha256": graph.file.sha256}
-                for name, graph in graphs.items()
-            }
-            for precision, graphs in bundle.manifest.graphs.items()
-        },
-        "engines": [
-            {"path": engine.file.path, "size": engine.file.size, "builder": engine.builder}
-            for engine in bundle.manifest.engines
-        ],
-        "parity": {precision: dict(report) for precision, report in bundle.manifest.parity.items()},
-    }
-
-
-def _print_table(bundle: Bundle) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("graph", "precision")
-    for title in ("size", "largest error"):
-        table.add_column(title, justify="right")
-    for precision, graphs in bundle.manifest.graphs.items():
-        parity = bundle.manifest.parity[precision]
-        for name, graph in graphs.items():
-            error = parity.get(f"{name}_error")
-            shown = f"{error:.1e}" if isinstance(error, float) else "-"
-            verdict = shown if parity["passed"] else f"{shown}, refused"
-            table.add_row(name, precision, f"{graph.file.size / 1e6:.1f} MB", verdict)
-    console = Console()
-    console.print(table)
-    if bundle.manifest.engines:
-        console.print(f"{len(bundle.manifest.engines)} engines; `cfack inspect` lists them")
-    passed = ", ".join(bundle.manifest.passed)
-    console.print(f"{bundle.path}: {passed} passed the parity gate, see its README.md", soft_wrap=True)

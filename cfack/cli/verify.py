@@ -71,7 +71,8 @@ def command(
     """Run the parity gate on BUNDLE here: outputs, ranks, retrieval, batches and padding.
 
     Without --checkpoint no torch is needed: every precision is compared with the bundle's own fp32 graphs in
-    ONNX Runtime. Engines that no GPU has run yet are tried, and the verdict is written into the manifest.
+    ONNX Runtime. FP16 is emulated on a CPU, which needs cfack[export]. Engines that no GPU has run yet are
+    tried, and the verdict is written into the manifest.
     Exit code 3: a precision was refused.
     """
     if data is None and (images or queries or rerank is not None):

@@ -39,8 +39,21 @@ def show(verification: Verification) -> None:
     console.print(outputs_table(reports))
     if any(report.stages for report in reports):
         console.print(retrieval_table(reports))
+    if any(report.int8_tokens for report in reports):
+        console.print(int8_tokens_line(reports), markup=False, soft_wrap=True)
     if verification.cross_precision is not None:
         console.print(cross_table(verification.cross_precision))
+
+
+def int8_tokens_line(reports: Sequence[PrecisionReport]) -> str:
+    """Whether galleries of each precision may keep image tokens in 8 bits, and the change of R@1."""
+    found = [
+        f"{report.precision} {'passed' if report.int8_tokens.passed else 'REFUSED'} "
+        f"({report.int8_tokens.report.changes['r1'].points:+.2f})"
+        for report in reports
+        if report.int8_tokens is not None
+    ]
+    return f"Re-ranking from 8-bit gallery tokens: {', '.join(found)}\n"
 
 
 def outputs_table(reports: Sequence[PrecisionReport]) -> Table:

@@ -14,7 +14,7 @@ from cfack_export.engines import (
     build_engines,
     require_targets,
 )
-from cfack_export.graph_folder import GraphFolder
+from cfack_export.graph_folder import TOKEN_TYPES, GraphFolder
 from cfack_export.options import EngineRequest
 from cfack_runtime.backends.engine_library import EngineLibrary
 from cfack_runtime.graph_contract import all_signatures
@@ -63,11 +63,11 @@ def build_requested(
     Raises:
         BackendError: a library cannot build an engine.
     """
-    inputs = {name: signature[0] for name, signature in all_signatures(geometry).items()}
     sources = [
-        EngineSource(precision, name, folder.file(name), sha256, inputs[name])
+        EngineSource(precision, name, folder.file(name), sha256, signatures[name][0])
         for precision, folder in graphs.items()
         if precision in ENGINE_PRECISIONS
+        for signatures in [all_signatures(geometry, TOKEN_TYPES[precision])]
         for name, sha256 in folder.sha256.items()
     ]
     built: list[BuiltEngine] = []

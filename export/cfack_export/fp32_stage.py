@@ -25,6 +25,10 @@ class LazyModel:
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
 
+    def unload(self) -> None:
+        """Give the memory back; the model is loaded again if it is asked for."""
+        self.__dict__.pop("model", None)
+
     @cached_property
     def model(self) -> CFACK:
         """In evaluation mode, on the CPU."""

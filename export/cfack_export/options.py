@@ -8,11 +8,14 @@ from pathlib import Path
 
 from cfack_export.engines import EngineOptions
 from cfack_export.parity import SampleSize
-from cfack_export.parity.limits import FP32, INT8_CPU
+from cfack_export.parity.limits import FP16, FP32, INT8, INT8_CPU, QUANTIZED
+from cfack_export.precision.histograms import METHODS
 from cfack_export.stages import default_cache
 from cfack_runtime.errors import UsageError
 
-PRECISIONS = (FP32, INT8_CPU)
+PRECISIONS = (FP32, FP16, INT8, INT8_CPU)
+DEFAULT_CALIBRATION = 64
+DEFAULT_METHOD = "minmax"
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,18 @@ class ExportOptions:
     precisions: Sequence[str] = (FP32,)
     """FP32 is always made: everything else comes from it."""
     data: Path | None = None
-    """A prepared data set, whose split retrieval is measured on. INT8 needs it."""
+    """A prepared data set: retrieval is measured on one split, and ranges on the one trained on. 8 bits need
+    it."""
     split: str | None = None
     """Split that retrieval is measured on; None: "val" where there is one, else "test"."""
     sample: SampleSize | None = None
     """How much of the split; None: as much as a CPU measures in minutes."""
     max_drop: float | None = None
     """Points of R@1 that a quantised precision may lose; None: as `docs/parity.md` says."""
+    calibration: int = DEFAULT_CALIBRATION
+    """Images of the training split, and captions, that ranges of activations are measured on."""
+    method: str = DEFAULT_METHOD
+    """How `int8` takes a scale from what was measured: "minmax" or "entropy"."""
     rewrites: bool = True
     """Whether to add the re-ranker's two rewrites, which share its weights but not their bytes."""
     engines: Sequence[EngineRequest] = ()
@@ -52,10 +60,16 @@ class ExportOptions:
         unknown = [name for name in self.precisions if name not in PRECISIONS]
         if unknown:
             raise UsageError(f"precision {unknown[0][:80]!r} is unknown, expected {', '.join(PRECISIONS)}")
-        if INT8_CPU in self.precisions and self.data is None:
+        if self.method not in METHODS:
+            raise UsageError(f"calibration method {self.method[:80]!r}, expected {' or '.join(METHODS)}")
+        if self.calibration < 1:
+            raise UsageError(f"calibration with {self.calibration} images, expected at least 1; 64 is usual")
+        quantized = [name for name in QUANTIZED if name in self.precisions]
+        if quantized and self.data is None:
+            calibrated = "is calibrated on real images and " if INT8 in quantized else ""
             raise UsageError(
-                f"{INT8_CPU} must be shown not to lose images: name a prepared data set with --data "
-                "(`cfack data prepare` writes one)"
+                f"{quantized[0]} {calibrated}must be shown not to lose images: name a prepared data set with "
+                "--data (`cfack data prepare` writes one)"
             )
 
     @property

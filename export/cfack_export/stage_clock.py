@@ -55,3 +55,12 @@ class StageClock:
     def finish(self) -> None:
         """End the last stage."""
         self._progress(self._total, self._total)
+
+
+def part_of(progress: ProgressCallback, number: int, count: int) -> ProgressCallback:
+    """Progress of one of several parts of equal work, as progress of all of them."""
+
+    def report(done: int, total: int, /) -> None:
+        progress(_PARTS * number + _PARTS * done // max(total, 1), _PARTS * count)
+
+    return report

@@ -13,6 +13,7 @@ from cfack_export.parity.measure import Measurement
 
 REPORT_NAME = "parity.json"
 SUMMARIES_NAME = "summaries.json"
+_NOTHING_LEFT = "no layer can be quantised within the limits"
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,31 @@ class Verdict:
         )
 
     def with_conversions(self, reports: Mapping[str, Any]) -> Verdict:
-        """Add what was done to the graphs of each precision, as member `conversion`."""
-        precisions = {
-            name: {**entry, "conversion": reports.get(name)}
-            for name, entry in self.document["precisions"].items()
-        }
-        return Verdict({**self.document, "precisions": precisions}, self.summaries)
+        """Add what was done to the graphs of each precision, as member `conversion`.
+
+        A quantised precision without a quantised layer passes as what it was made of, and is refused.
+        """
+        precisions, summaries = {}, dict(self.summaries)
+        for name, entry in self.document["precisions"].items():
+            report = reports.get(name)
+            precisions[name] = {**entry, "conversion": report}
+            if entry["passed"] and report and "restored" in report and not _quantized(report):
+                precisions[name] |= {"passed": False, "failures": [_NOTHING_LEFT]}
+                summaries[name] = {**summaries[name], "passed": False}
+        return Verdict({**self.document, "precisions": precisions}, summaries)
+
+    def refusal(self, out: Path, *, fp32_passed: bool) -> str:
+        """What to say when nothing is written to `out`."""
+        lines = [f"{name}: {sentence}" for name, found in self.failures.items() for sentence in found]
+        remedy = (
+            "leave the precision out, allow a larger loss with --max-drop, or write the others with "
+            "--keep-going"
+            if fp32_passed
+            else "the FP32 graphs are not PyTorch's model; please report it with the versions of torch and "
+            "onnx"
+        )
+        head = f"the export was refused and nothing was written to {out}"
+        return "\n  ".join([head, *lines]) + f"\n{remedy}"
 
     def write(self, folder: Path) -> None:
         """Keep it as files."""
@@ -60,3 +80,7 @@ class Verdict:
         return cls(
             json.loads((folder / REPORT_NAME).read_text()), json.loads((folder / SUMMARIES_NAME).read_text())
         )
+
+
+def _quantized(report: Mapping[str, Any]) -> bool:
+    return any(graph["quantized"] for graph in report["graphs"].values())

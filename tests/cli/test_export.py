@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,12 @@ import torch
 from click.testing import CliRunner
 
 from cfack.cli import cli, main
+from cfack.cli.export_display import show, summary
 from cfack.config import ModelConfig, TextConfig, VisionConfig
 from cfack.modeling import build_model
 from cfack.modeling.checkpoint import save_checkpoint
 from cfack_runtime.bundle import Bundle
-from cfack_runtime.errors import ParityError
+from cfack_runtime.errors import ParityError, UsageError
 from cfack_runtime.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 
 CONFIG = ModelConfig(
@@ -97,7 +99,7 @@ def test_a_refused_export_exits_with_3_and_one_message(
     def refuse(*_: object, **__: object) -> None:
         raise ParityError("text_encoder, case 'batch 5': differs from PyTorch by 0.1")
 
-    monkeypatch.setattr("cfack_export.export.measure_precisions", refuse)
+    monkeypatch.setattr("cfack_export.export_run.measure_precisions", refuse)
     monkeypatch.setattr(
         "sys.argv", ["cfack", "export", str(checkpoint), "--out", str(tmp_path / "a.cfack"), "--no-cache"]
     )
@@ -108,6 +110,52 @@ def test_a_refused_export_exits_with_3_and_one_message(
     assert caught.value.code == 3
     assert capsys.readouterr().err == "error: text_encoder, case 'batch 5': differs from PyTorch by 0.1\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--int8"],
+            "int8 is calibrated on real images and must be shown not to lose images: name a prepared",
+        ),
+        (["--int8-cpu"], "int8-cpu must be shown not to lose images: name a prepared data set with --data"),
+        (["--calibration", "8"], "--calibration says how --fp16 and --int8 measure ranges; ask for one"),
+        (["--fp16", "--method", "entropy"], "--method says how --int8 takes its scales; ask for it"),
+    ],
+)
+def test_an_option_that_cannot_be_had_is_one_sentence(
+    arguments: list[str], message: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(cli, ["export", str(checkpoint), "--out", str(tmp_path / "x"), *arguments])
+
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_and_nodes_that_were_left_out_are_named(
+    table: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = Path(shutil.copytree(table[0], tmp_path / "tiny.cfack"))
+    document = json.loads((path / "parity.json").read_text())
+    restored = {"exclude": [f"layers.{number}/MatMul" for number in range(8)]}
+    kept = {"kept_fp32": [{"name": "layers.0/Add"}]}
+    document["precisions"]["fp32"]["conversion"] = {"restored": restored, "graphs": {"a": kept, "b": kept}}
+    monkeypatch.setattr("cfack.cli.export_display.read_document", lambda _: document)
+    bundle = Bundle.open(path)
+
+    show(bundle)
+    *_, layers, nodes, _ = capsys.readouterr().out.splitlines()
+    assert layers.startswith("fp32: 8 layers are not quantised: layers.0/MatMul, layers.1/MatMul")
+    assert layers.endswith("layers.5/MatMul and 2 more, see parity.json")
+    assert nodes == "fp32: 1 node stays in FP32: layers.0/Add"
+    assert summary(bundle)["conversions"] == {
+        "fp32": {"restored_layers": restored["exclude"], "nodes_in_fp32": ["layers.0/Add"]}
+    }
 
 
 def test_a_name_for_the_bundle_is_required(checkpoint: Path) -> None:

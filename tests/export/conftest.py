@@ -18,6 +18,8 @@ from cfack.modeling import CFACK, build_model
 from cfack.modeling.checkpoint import save_checkpoint
 from cfack_export.export import export_bundle
 from cfack_export.graphs import GraphSpec, graph_specs
+from cfack_export.options import ExportOptions
+from cfack_export.parity import SampleSize
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.graph_contract import GRAPHS
 from cfack_runtime.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
@@ -106,6 +108,27 @@ def bundle(
     path = export_bundle(checkpoint, out, progress=lambda done, total: progress_calls.append((done, total)))
     assert path == out
     return Bundle.open(path)
+
+
+@pytest.fixture(scope="session")
+def all_precisions(trained_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOptions:
+    """What the trained model is exported with: every precision, and a part of its validation split."""
+    return ExportOptions(
+        precisions=("fp16", "int8", "int8-cpu"),
+        data=trained_tiny / "data",
+        sample=SampleSize(images=60, queries=100, rerank=16),
+        calibration=16,
+        cache=tmp_path_factory.mktemp("stages"),
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(
+    trained_tiny: Path, all_precisions: ExportOptions, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
+    """The trained model in every precision."""
+    out = tmp_path_factory.mktemp("exported") / "all.cfack"
+    return Bundle.open(export_bundle(trained_tiny / "run" / "best", out, all_precisions))
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from cfack.modeling import CFACK, normalize_pixels
-from cfack_export import export, graphs
+from cfack_export import export_run, graphs
 from cfack_export.export import export_bundle
 from cfack_export.options import ExportOptions
-from cfack_export.parity import SampleSize
 from cfack_runtime.backends import open_backend
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.encoders import ImageEncoder, TextEncoder
@@ -73,7 +72,7 @@ def test_parity_is_recorded_for_every_output_and_summed_up_in_the_manifest(bundl
     }
     for graph, outputs in measured["graphs"].items():
         error = max(figures["error"] for figures in outputs.values())
-        assert 0 <= error < 2e-5
+        assert 0 <= error < 3e-6, graph
         assert bundle.manifest.parity["fp32"][f"{graph}_error"] == error
     assert bundle.manifest.parity["fp32"]["retrieval_measured"] is False
 
@@ -104,7 +103,8 @@ def test_pixels_scaled_a_little_wrong_are_refused_and_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(graphs, "normalize_pixels", lambda pixels: 1.002 * normalize_pixels(pixels))
 
-    with pytest.raises(ParityError, match="image_encoder"):
+    said = r"\(CPU\): image_encoder, case 'batch 1', image_embedding: differs from .* allowed is 2e-05"
+    with pytest.raises(ParityError, match=said):
         export_bundle(checkpoint, tmp_path / "tiny.cfack", ExportOptions(cache=None))
     assert not list(tmp_path.iterdir())
 
@@ -121,7 +121,8 @@ def test_a_dropped_mask_is_refused_and_an_older_bundle_stays(
     monkeypatch.setattr(graphs.TextEncoderGraph, "forward", forward)
     shutil.copytree(bundle.path, tmp_path / "tiny.cfack")
 
-    with pytest.raises(ParityError, match="text_encoder"):
+    said = r"\(CPU\): text_encoder, case 'garbage in padded slots', text_embedding: what lies in padded slots"
+    with pytest.raises(ParityError, match=said):
         export_bundle(checkpoint, tmp_path / "tiny.cfack", ExportOptions(cache=None), overwrite=True)
     assert Bundle.open(tmp_path / "tiny.cfack").manifest == bundle.manifest
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.cfack"]
@@ -130,7 +131,7 @@ def test_a_dropped_mask_is_refused_and_an_older_bundle_stays(
 def test_what_is_at_the_name_already_is_refused_before_the_work(
     checkpoint: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "load_experiment", lambda path: pytest.fail("the checkpoint was read"))
+    monkeypatch.setattr(export_run, "load_experiment", lambda path: pytest.fail("the checkpoint was read"))
 
     with pytest.raises(UsageError, match=r"tiny\.cfack exists; choose another name, or .* --overwrite"):
         export_bundle(checkpoint, bundle.path)
@@ -151,36 +152,3 @@ def test_a_checkpoint_without_tokenizer_says_how_to_add_one(checkpoint: Path, tm
     with pytest.raises(CheckpointError, match=r"has no tokenizer\.json: put .* there, or .* --tokenizer"):
         export_bundle(copy, tmp_path / "tiny.cfack")
     assert not (tmp_path / "tiny.cfack").exists()
-
-
-def test_eight_bits_need_data_to_be_measured_on() -> None:
-    with pytest.raises(UsageError, match="int8-cpu must be shown not to lose images.*--data"):
-        ExportOptions(precisions=("int8-cpu",))
-
-
-@pytest.mark.timeout(900)
-def test_the_trained_model_passes_in_fp32_and_eight_bits_and_the_next_export_reuses_it(
-    trained_tiny: Path, tmp_path: Path
-) -> None:
-    options = ExportOptions(
-        precisions=("fp32", "int8-cpu"),
-        data=trained_tiny / "data",
-        sample=SampleSize(queries=120, rerank=32),
-        cache=tmp_path / "stages",
-    )
-    checkpoint = trained_tiny / "run" / "best"
-    first = Bundle.open(export_bundle(checkpoint, tmp_path / "a.cfack", options))
-    assert first.manifest.passed == ("fp32", "int8-cpu")
-    for summary in first.manifest.parity.values():
-        assert summary["retrieval_measured"] is True
-        assert float(summary["reranked_r1_change"]) >= -0.9  # one of 120 queries may always be lost
-    document = json.loads((first.path / "parity.json").read_text())
-    assert document["precisions"]["int8-cpu"]["conversion"]["graphs"]["image_encoder"]["quantized"]
-    assert document["cross_precision"]["fp32"]["int8-cpu"]["dual"]["top10_overlap"] > 0.8
-
-    titles: list[str] = []
-    stages = sorted(path.name for path in (tmp_path / "stages").iterdir())
-    second = export_bundle(checkpoint, tmp_path / "b.cfack", options, on_stage=titles.append)
-    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == stages
-    assert Bundle.open(second).manifest.graphs == first.manifest.graphs
-    assert titles[-1] == "Writing the bundle"

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from cfack_export.parity import (
 )
 from cfack_export.parity.verify import bundle_reference
 from cfack_runtime.bundle import Bundle
-from cfack_runtime.errors import BackendError, DataError, ParityError, UsageError
+from cfack_runtime.errors import BackendError, DataError, UsageError
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -50,7 +52,6 @@ def test_healthy_graphs_pass_and_everything_is_reported(gate: ParityGate, runs: 
     report = gate.measure("fp32", "a backend", runs)
 
     assert report.failures == ()
-    report.raise_if_failed()
     summary = report.summary()
     assert summary["passed"] is True
     assert (summary["split_images"], summary["split_captions"]) == (6, 6)
@@ -76,9 +77,8 @@ def test_embeddings_of_another_image_are_refused_by_rank_and_retrieval(
     assert "image_embedding of the split: image" in text
     assert "retrieval, dual encoder: R@1 falls by" in text
     assert "which the reference scored" in text
-    with pytest.raises(ParityError, match="int8 in a backend was refused: image_encoder, case"):
-        report.raise_if_failed()
-    assert gate.drop("int8", changed(runs, "image_encoder", turn)) > 0.5
+    assert report.failures[0].startswith("image_encoder, case 'batch 1', image_embedding: differs from ")
+    assert report.drop > 0.5
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int8-cpu"])
@@ -102,7 +102,7 @@ def test_nan_on_real_images_only_is_refused_and_not_ranked(gate: ParityGate, run
 
     assert report.failures[0].startswith("retrieval cannot be measured: image_encoder, image ")
     assert report.stages == {}
-    assert gate.drop("int8", {**runs, "image_encoder": run}) == float("inf")
+    assert report.drop == float("inf")
 
 
 def test_a_graph_that_fails_on_the_split_is_refused(gate: ParityGate, runs: dict[str, Run]) -> None:
@@ -132,7 +132,8 @@ def test_the_cross_matrix_says_which_galleries_may_stay(
         gate.measure("int8", "b", changed(runs, "image_encoder", turn)),
     )
 
-    matrix = cross_matrix(reference, [good, bad], {"fp32": runs["reranker"], "int8": runs["reranker"]})
+    reranker = partial(nullcontext, runs["reranker"])
+    matrix = cross_matrix(reference, [good, bad], {"fp32": reranker, "int8": reranker})
 
     assert matrix is not None
     assert matrix["fp32"]["int8"]["compatible"] is True  # its text encoder is whole

@@ -11,6 +11,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from cfack_export.parity.verify import bundle_reference, read_sample, verify_bundle
+from cfack_export.precision.fp16 import to_fp16
+from cfack_runtime.bundle import Bundle
+from cfack_runtime.graph_contract import all_signatures
+from cfack_runtime.manifest import Geometry
+
 _WITHOUT_TORCH = """
 import sys
 for name in ("torch", "torchvision", "timm", "transformers", "onnx", "onnxscript", "scipy"):
@@ -47,6 +53,7 @@ def test_a_healthy_bundle_passes_without_torch(toy_bundle: Path, data: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "compared with the bundle's fp32 graphs in ONNX Runtime" in done.stdout
     assert "toy, test split: 6 images, 6 captions, 6 of them re-ranked in 6 candidates" in done.stdout
+    assert "Re-ranking from 8-bit gallery tokens: fp32 passed (+0.00)" in done.stdout
 
 
 def test_without_data_the_outputs_alone_are_compared(toy_bundle: Path) -> None:
@@ -87,3 +94,52 @@ def test_what_cannot_be_done_is_said(toy_bundle: Path, data: Path) -> None:
     ):
         done = verify(toy_bundle, *arguments)
         assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+
+
+@pytest.fixture
+def half(
+    write_toy: Callable[..., Path], toy_graphs: Path, toy_geometry: Geometry, bundle: Bundle, tmp_path: Path
+) -> Bundle:
+    """A bundle with FP16 graphs."""
+    texts = bundle.tokenizer.encode(["a person in red coat"])
+    ids, mask = texts.input_ids, texts.attention_mask
+    tokens = np.ones((1, ids.shape[1], 4), np.float32)
+    feeds = {
+        "image_encoder": {"pixels": np.full((1, 12, 8, 3), 255, np.uint8)},
+        "text_encoder": {"input_ids": ids, "attention_mask": mask},
+        "reranker": {"text_tokens": tokens, "attention_mask": mask, "image_tokens": tokens[:, :4]},
+    }
+    for name, feed in feeds.items():
+        typed = tmp_path / f"{name}.onnx"  # as exported graphs are
+        onnx.save(onnx.shape_inference.infer_shapes(onnx.load(toy_graphs / f"{name}.onnx")), typed)
+        to_fp16(typed, tmp_path / "fp16" / f"{name}.onnx", name, [feed])
+    path = write_toy(
+        tmp_path / "half.cfack",
+        graphs={"fp32": toy_graphs, "fp16": tmp_path / "fp16"},
+        signatures={"fp16": all_signatures(toy_geometry, "float16")},
+    )
+    return Bundle.open(path)
+
+
+def test_fp16_is_emulated_on_a_cpu_and_the_report_says_so(half: Bundle, data: Path) -> None:
+    sample = read_sample(half, data)
+    verification = verify_bundle(half, bundle_reference(half, sample, threads=1), threads=1)
+
+    assert [(report.precision, report.passed) for report in verification.reports] == [
+        ("fp32", True),
+        ("fp16", True),
+    ]
+    backends = [report.backend.partition("(CPU)")[2] for report in verification.reports]
+    assert backends == ["", ", FP16 emulated"]
+    fp16 = verification.reports[1]
+    assert fp16.graphs[0].error > 0  # rounding that ONNX Runtime itself leaves out on a CPU
+    assert fp16.summary()["int8_tokens_passed"] is True
+
+
+def test_fp16_is_not_taken_for_measured_where_it_cannot_be_emulated(half: Bundle) -> None:
+    done = verify(half.path)
+
+    assert done.returncode == 1
+    assert "precision fp16 computes in FP16, which a CPU has not and which cannot be emulated" in done.stderr
+    assert "pip install 'cfack[export]'" in done.stderr
+    assert verify(half.path, "--precision", "fp32").returncode == 0

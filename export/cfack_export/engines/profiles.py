@@ -39,19 +39,6 @@ class BatchRange:
                 "1 <= min <= opt <= max"
             )
 
-    @classmethod
-    def parse(cls, text: str) -> BatchRange:
-        """Read "1:8:32", or "8" for a batch that never differs.
-
-        Raises:
-            UsageError: it is not of that form.
-        """
-        parts = text.split(":")
-        if len(parts) not in (1, 3) or not all(part.isascii() and part.isdecimal() for part in parts):
-            raise UsageError(f"the batch range is {text[:80]!r}, expected MIN:OPT:MAX, for example 1:8:32")
-        sizes = [int(part) for part in parts]
-        return cls(*(sizes * 3 if len(sizes) == 1 else sizes))
-
 
 @dataclass(frozen=True)
 class ProfileSettings:

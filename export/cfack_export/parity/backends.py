@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from cfack_export.parity.feeds import Run, backend_run
+from numpy.typing import NDArray
+
+from cfack_export.parity.feeds import Feed, Run, backend_run
+from cfack_export.parity.limits import FP16, INT8
 from cfack_runtime.backends import Backend, open_backend
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.engine import BUILDERS, EngineEntry, Profile
 from cfack_runtime.errors import BackendError, BundleError, UsageError
 from cfack_runtime.graph_contract import check_tensors
+from cfack_runtime.manifest import GraphEntry
 
 ONNX_RUNTIME = "onnxruntime"
 BACKENDS = (ONNX_RUNTIME, *BUILDERS)
+HALF = (FP16, INT8)
+"""Precisions that `cfack export` makes of FP16 graphs."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +37,17 @@ class OpenGraphs:
     profiles: Mapping[str, Sequence[Profile]] = field(default_factory=dict)
     """Of engines."""
     engines: tuple[EngineEntry, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Graph -> hash of its file, where a measurement may be taken for another of the same file."""
 
 
 @contextmanager
 def open_graphs(
     bundle: Bundle, precision: str, *, backend: str, device: str, threads: int | None
 ) -> Iterator[OpenGraphs]:
-    """Load every graph of a precision, the re-ranker's rewrites too; they are closed with the block.
+    """Open the graphs of a precision, the re-ranker's rewrites too; they are closed with the block.
+
+    Those of ONNX Runtime are loaded when they are first run. FP16 is emulated on a CPU, which has none.
 
     Args:
         bundle: its graphs' hashes have been checked.
@@ -58,24 +71,32 @@ def open_graphs(
 
 
 @contextmanager
-def open_folder(folder: Path, precision: str) -> Iterator[OpenGraphs]:
-    """Load the ONNX files of a folder, NAME.onnx each, into ONNX Runtime on the CPU.
+def open_files(
+    files: Mapping[str, Path], precision: str, versions: Mapping[str, str] | None = None
+) -> Iterator[OpenGraphs]:
+    """Open ONNX files in ONNX Runtime on the CPU: what an export measures before there is a bundle.
 
-    What an export measures before there is a bundle. They are closed with the block.
+    Each is loaded when it is first run, and all are closed with the block. FP16 is emulated.
+
+    Args:
+        files: graph -> file.
+        precision: what they are.
+        versions: graph -> hash of the file.
 
     Raises:
-        BackendError: ONNX Runtime is missing, or refuses a graph.
+        BackendError: ONNX Runtime is missing.
     """
+    emulated = precision in HALF
     with ExitStack() as closing:
-        runs = {}
-        for file in sorted(folder.glob("*.onnx")):
-            opened = open_backend(file)
-            closing.callback(opened.close)
-            runs[file.stem] = backend_run(opened)
-        yield OpenGraphs(onnx_runtime_name("cpu", precision), runs)
+        runs = {
+            name: _later(closing, partial(_open, file, "cpu", None, emulated=emulated))
+            for name, file in files.items()
+        }
+        name = onnx_runtime_name("cpu", emulated=emulated)
+        yield OpenGraphs(name, runs, versions=versions or {})
 
 
-def onnx_runtime_name(device: str, precision: str) -> str:
+def onnx_runtime_name(device: str, *, emulated: bool) -> str:
     """What `parity.json` calls ONNX Runtime.
 
     Raises:
@@ -86,22 +107,64 @@ def onnx_runtime_name(device: str, precision: str) -> str:
     except ImportError as error:
         raise BackendError(f"onnxruntime cannot be imported; `pip install 'cfack[cpu]'` ({error})") from error
     name = f"ONNX Runtime {version} ({device.upper() if device == 'cpu' else device})"
-    # Half of its operators have no FP16 form there, and the others are computed wider.
-    return f"{name}, FP16 computed as FP32" if precision == "fp16" and device == "cpu" else name
+    return f"{name}, FP16 emulated" if emulated else name
 
 
 def _onnx_runtime(
     closing: ExitStack, bundle: Bundle, precision: str, device: str, threads: int | None
 ) -> OpenGraphs:
-    runs = {}
-    for name, entry in bundle.graphs(precision).items():
+    graphs = bundle.graphs(precision)
+    half = any(spec.dtype == "float16" for entry in graphs.values() for spec in entry.inputs + entry.outputs)
+    emulated = half and device == "cpu"
+    if emulated:
+        _require_emulation(bundle, precision)
+
+    def load(name: str, entry: GraphEntry) -> Backend:
         path = bundle.graph_path(precision, name)
-        opened: Backend = open_backend(path, device=device, threads=threads)
-        closing.callback(opened.close)
+        opened = _open(path, device, threads, emulated=emulated)
         check_tensors(opened.inputs, entry.inputs, f"{path}: inputs")
         check_tensors(opened.outputs, entry.outputs, f"{path}: outputs")
-        runs[name] = backend_run(opened)
-    return OpenGraphs(onnx_runtime_name(device, precision), runs)
+        return opened
+
+    runs = {name: _later(closing, partial(load, name, entry)) for name, entry in graphs.items()}
+    return OpenGraphs(onnx_runtime_name(device, emulated=emulated), runs)
+
+
+def _require_emulation(bundle: Bundle, precision: str) -> None:
+    try:
+        import cfack_export.precision.emulation  # noqa: F401 - asked before minutes of measuring
+    except ImportError as error:
+        raise BackendError(
+            f"{bundle.path}: precision {precision} computes in FP16, which a CPU has not and which cannot be "
+            f"emulated without the onnx packages ({error}); `pip install 'cfack[export]'`, name other "
+            "precisions with --precision, or take a GPU with --device cuda"
+        ) from error
+
+
+def _open(path: Path, device: str, threads: int | None, *, emulated: bool) -> Backend:
+    # Without an arena: a precision's graphs stay open together, and each would keep its largest call.
+    if not emulated:
+        return open_backend(path, device=device, threads=threads, arena=False)
+    from cfack_export.precision.emulation import emulate_fp16
+
+    # Twice the size of the graph, and gone as soon as it is loaded.
+    with tempfile.TemporaryDirectory(prefix="cfack-emulated-") as scratch:
+        emulate_fp16(path, Path(scratch) / path.name)
+        return open_backend(Path(scratch) / path.name, device=device, threads=threads, arena=False)
+
+
+def _later(closing: ExitStack, load: Callable[[], Backend]) -> Run:
+    """Make a backend a `Run` that loads it when it is first called."""
+    opened: list[Run] = []
+
+    def run(feed: Feed) -> Mapping[str, NDArray[Any]]:
+        if not opened:
+            backend = load()
+            closing.callback(backend.close)
+            opened.append(backend_run(backend))
+        return opened[0](feed)
+
+    return run
 
 
 def _engines(closing: ExitStack, bundle: Bundle, precision: str, builder: str, device: str) -> OpenGraphs:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from cfack_export.parity.features import (
@@ -13,18 +14,21 @@ from cfack_export.parity.features import (
     reranked_ranking,
 )
 from cfack_export.parity.feeds import Run
-from cfack_export.parity.limits import FP32, Limits
+from cfack_export.parity.limits import FP32, coarser
 from cfack_export.parity.reference import Reference
 from cfack_export.parity.report import PrecisionReport
 from cfack_export.parity.sample import SplitSample
 from cfack_export.parity.stage import Identities, StageReport, compare_stage
 from cfack_export.parity.verdict import DUAL, RERANKED, stage_failures
 
+OpenRun = Callable[[], AbstractContextManager[Run]]
+"""Opens a graph, which is closed with the block."""
+
 
 def cross_matrix(
     reference: Reference,
     reports: Sequence[PrecisionReport],
-    rerankers: Mapping[str, Run] | None = None,
+    rerankers: Mapping[str, OpenRun] | None = None,
 ) -> dict[str, dict[str, Any]] | None:
     """Rank every precision's gallery by every other precision's queries.
 
@@ -33,7 +37,8 @@ def cross_matrix(
     Args:
         reference: of the reports.
         reports: one per precision; those that could not be measured on a split are left out.
-        rerankers: precision -> a graph that takes one text with many images; None: nothing is re-ranked.
+        rerankers: precision -> what opens a graph that takes one text with many images, one at a time; None:
+            nothing is re-ranked.
 
     Returns:
         Precision of the gallery -> precision of the queries -> figures, in which `compatible` says whether
@@ -43,11 +48,18 @@ def cross_matrix(
     measured = {report.precision: report for report in reports if report.features is not None}
     if sample is None or len(measured) < 2:
         return None
-    cells = _Cells(reference, sample, measured, rerankers or {})
-    return {
-        gallery: {queries: cells.cell(gallery, queries) for queries in measured if queries != gallery}
-        for gallery in measured
-    }
+    cells = _Cells(reference, sample, measured)
+    matrix: dict[str, dict[str, Any]] = {gallery: {} for gallery in measured}
+    for queries in measured:
+        with (rerankers or {}).get(queries, _no_run)() as run:
+            for gallery in measured:
+                if gallery != queries:
+                    matrix[gallery][queries] = cells.cell(gallery, queries, run)
+    return matrix
+
+
+def _no_run() -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class _Cells:
@@ -56,19 +68,18 @@ class _Cells:
         reference: Reference,
         sample: SplitSample,
         reports: Mapping[str, PrecisionReport],
-        rerankers: Mapping[str, Run],
     ) -> None:
-        self._sample, self._reports, self._rerankers = sample, reports, rerankers
+        self._sample, self._reports = sample, reports
         self._dual, self._reranked = reference.rankings()
 
-    def cell(self, gallery: str, queries: str) -> dict[str, Any]:
-        limits = _coarser(self._reports[gallery].limits, self._reports[queries].limits)
+    def cell(self, gallery: str, queries: str, reranker: Run | None) -> dict[str, Any]:
+        limits = coarser(self._reports[gallery].limits, self._reports[queries].limits)
         images, texts = self._features(gallery), self._features(queries)
         dual = dual_ranking(texts.text_embeddings, images.image_embeddings)
         stages = {DUAL: self._compare(self._dual, dual)}
-        if self._reranked is not None and queries in self._rerankers and FP32 in (gallery, queries):
+        if self._reranked is not None and reranker is not None and FP32 in (gallery, queries):
             match = match_candidates(
-                self._rerankers[queries],
+                reranker,
                 images.image_tokens,
                 texts.text_tokens,
                 self._sample.attention_mask,
@@ -92,10 +103,6 @@ class _Cells:
             self._sample.query_identities[: len(got.order)], self._sample.image_identities
         )
         return compare_stage(reference, got, identities)
-
-
-def _coarser(a: Limits, b: Limits) -> Limits:
-    return a if a.split_cosine <= b.split_cosine else b
 
 
 def _figures(stage: StageReport) -> dict[str, float | int]:

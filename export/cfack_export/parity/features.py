@@ -31,7 +31,7 @@ class Features:
     image_embeddings: NDArray[np.float32]
     """(G, D)."""
     image_tokens: FloatArray
-    """(G, 1+N, C), in float16 where they are kept as a gallery keeps them."""
+    """(G, 1+N, C), in float16 where they are those of a gallery."""
     text_embeddings: NDArray[np.float32]
     """(Q, D)."""
     text_tokens: FloatArray
@@ -53,50 +53,65 @@ def encode_sample(
     sample: SplitSample,
     size: tuple[int, int],
     *,
-    as_gallery: bool,
     progress: ProgressCallback = no_progress,
 ) -> Features:
-    """Encode all images and captions.
+    """Encode all images and captions of a sample; their tokens too, if anything is re-ranked.
 
     Args:
-        graphs: the two encoders, and a re-ranker if tokens are wanted.
+        graphs: the two encoders.
         sample: what to encode.
         size: (H, W) of the model.
-        as_gallery: keep image tokens in float16, as a gallery does, and not as they come.
         progress: counts images and captions.
 
     Raises:
         ParityError: an output is no number.
         ImageError: an image cannot be read.
     """
-    tokens = RERANKER in graphs and sample.reranked_queries > 0
-    total = len(sample.paths) + len(sample.captions)
-    embeddings, image_tokens = [], []
+    images, total = len(sample.paths), len(sample.paths) + len(sample.captions)
+    gallery = encode_images(
+        graphs[IMAGE_ENCODER], sample, size, as_gallery=False, progress=lambda n, _: progress(n, total)
+    )
+    texts = encode_texts(graphs[TEXT_ENCODER], sample, progress=lambda n, _: progress(images + n, total))
+    return Features(*gallery, *texts)
+
+
+def encode_images(
+    run: Run,
+    sample: SplitSample,
+    size: tuple[int, int],
+    *,
+    as_gallery: bool,
+    progress: ProgressCallback = no_progress,
+) -> tuple[NDArray[np.float32], FloatArray]:
+    """Encode the images of a sample: embeddings (G, D), and tokens (G, 1+N, C) if anything is re-ranked.
+
+    Args:
+        run: the encoder.
+        sample: what to encode.
+        size: (H, W) of the model.
+        as_gallery: keep tokens in float16, as a gallery does, and not as they come.
+        progress: counts images.
+    """
+    embeddings, tokens = [], []
     for start in range(0, len(sample.paths), IMAGE_BATCH):
         paths = sample.paths[start : start + IMAGE_BATCH]
-        pixels = np.stack([load_image(path, *size) for path in paths])
-        outputs = graphs[IMAGE_ENCODER]({"pixels": pixels})
-        embeddings.append(_finite(outputs["image_embedding"], f"{IMAGE_ENCODER}, image {paths[0]} ff."))
-        if tokens:
-            kept = outputs["image_tokens"].astype(np.float16) if as_gallery else outputs["image_tokens"]
-            image_tokens.append(_finite(kept, f"{IMAGE_ENCODER}, image {paths[0]} ff., as float16"))
-        progress(start + len(paths), total)
-    text_embeddings, text_tokens = _encode_texts(graphs[TEXT_ENCODER], sample, tokens)
-    progress(total, total)
-    return Features(
-        np.concatenate(embeddings),
-        np.concatenate(image_tokens) if tokens else np.empty((0, 0, 0), np.float16),
-        text_embeddings,
-        text_tokens,
-    )
+        outputs = run({"pixels": np.stack([load_image(path, *size) for path in paths])})
+        where = f"{IMAGE_ENCODER}, image {paths[0]} ff."
+        embeddings.append(_finite(outputs["image_embedding"], where))
+        if sample.reranked_queries:
+            with np.errstate(over="ignore"):
+                kept = outputs["image_tokens"].astype(np.float16) if as_gallery else outputs["image_tokens"]
+            tokens.append(_finite(kept, f"{where}, as float16" if as_gallery else where))
+        progress(start + len(paths), len(sample.paths))
+    return np.concatenate(embeddings), np.concatenate(tokens) if tokens else np.empty((0, 0, 0), np.float16)
 
 
-def _encode_texts(
-    run: Run, sample: SplitSample, tokens: bool
+def encode_texts(
+    run: Run, sample: SplitSample, *, progress: ProgressCallback = no_progress
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Encode captions of similar length together: embeddings (Q, D), tokens (Q', T, C) in float32."""
     lengths = sample.attention_mask.sum(axis=1)
-    kept = sample.reranked_queries if tokens else 0
+    kept = sample.reranked_queries
     order = np.argsort(lengths, kind="stable")
     embeddings: dict[int, NDArray[np.float32]] = {}
     padded: dict[int, NDArray[np.float32]] = {}
@@ -112,6 +127,7 @@ def _encode_texts(
             row = np.zeros((sample.input_ids.shape[1], clean.shape[2]), np.float32)
             row[:longest] = clean[place]
             padded[int(rows[place])] = row
+        progress(start + len(rows), len(order))
     return (
         np.stack([embeddings[row] for row in range(len(order))]),
         np.stack([padded[row] for row in range(kept)]) if kept else np.empty((0, 0, 0), np.float32),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,6 @@ def backend_run(backend: Backend) -> Run:
     return run
 
 
-def one_text_run(graphs: Mapping[str, Run]) -> Run:
-    """What matches one text with many images: the rewrite made for that where there is one."""
-    return graphs[ONE_TEXT] if ONE_TEXT in graphs else graphs[RERANKER]
+def searching_graph(graphs: Collection[str]) -> str:
+    """Name what matches one text with many images: the rewrite made for that where there is one."""
+    return ONE_TEXT if ONE_TEXT in graphs else RERANKER

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from cfack_export.parity.calls import Call, Key, image_calls, pair_calls, text_calls
 from cfack_export.parity.feeds import Run
 from cfack_export.parity.graph_check import Expected, GraphParity, check_calls
-from cfack_export.parity.limits import Limits, limits_for
+from cfack_export.parity.int8_tokens import Int8Tokens, measure_int8_tokens
+from cfack_export.parity.limits import INT8, Limits, coarser, limits_for
+from cfack_export.parity.memo import Memo, Recall
 from cfack_export.parity.profiles import edges, fits
 from cfack_export.parity.reference import Reference
 from cfack_export.parity.report import PrecisionReport
 from cfack_export.parity.split_check import SplitMeasurement, measure_split
+from cfack_export.parity.verdict import RERANKED
 from cfack_runtime.engine import Profile
 from cfack_runtime.errors import BackendError, ParityError, UsageError
 from cfack_runtime.graph_contract import GRAPHS, IMAGE_ENCODER, REWRITES, TEXT_ENCODER
@@ -36,6 +39,7 @@ class ParityGate:
     def __init__(self, reference: Reference, *, max_drop: float | None = None) -> None:
         self.reference = reference
         self._max_drop = max_drop
+        self._memo = Memo()
         self._rankings = reference.rankings() if reference.inputs.sample is not None else None
 
     def limits(self, precision: str) -> Limits:
@@ -53,6 +57,8 @@ class ParityGate:
         graphs: Mapping[str, Run],
         *,
         profiles: Profiles | None = None,
+        versions: Mapping[str, str] | None = None,
+        int8_tokens: bool = True,
         progress: ProgressCallback = no_progress,
     ) -> PrecisionReport:
         """Run everything and judge it; never raises for what the graphs do, the report says it.
@@ -62,6 +68,8 @@ class ParityGate:
             backend: what runs the graphs, for people.
             graphs: the three graphs of the contract, and the re-ranker's rewrites where there are any.
             profiles: of engines: calls outside of them are left out, calls at their edges are added.
+            versions: graph -> hash of its file: what was measured with it before is not measured again.
+            int8_tokens: measure too whether a gallery may keep image tokens in 8 bits.
             progress: counts images, captions and re-ranked queries of the sample.
 
         Raises:
@@ -72,16 +80,21 @@ class ParityGate:
         if missing:
             raise UsageError(f"{precision}: the gate was given no {' and no '.join(missing)}")
         limits = self.limits(precision)
+        recall = Recall(self._memo, precision, versions or {})
         began = time.perf_counter()
-        checked = tuple(
-            self.check_graph(name, graphs[name], limits, (profiles or {}).get(name))
-            for name in (*GRAPHS, *REWRITES)
-            if name in graphs
-        )
+
+        def check(name: str) -> GraphParity:
+            return recall.of(
+                f"cases of {name}",
+                (name,),
+                lambda: self.check_graph(name, graphs[name], limits, (profiles or {}).get(name)),
+            )
+
+        checked = tuple(check(name) for name in (*GRAPHS, *REWRITES) if name in graphs)
         failures = [sentence for graph in checked for sentence in graph.failures]
         split = SplitMeasurement()
         if self._rankings is not None:
-            split = self._measure_split(graphs, limits, progress)
+            split = self._measure_split(graphs, limits, recall, progress)
         return PrecisionReport(
             precision=precision,
             backend=backend,
@@ -94,23 +107,8 @@ class ParityGate:
             failures=(*failures, *split.failures),
             seconds=time.perf_counter() - began,
             features=split.features,
+            int8_tokens=self._int8_tokens(split, graphs, limits, recall) if int8_tokens else None,
         )
-
-    def drop(self, precision: str, graphs: Mapping[str, Run]) -> float:
-        """Points of R@1 lost on the sample, in the stage that loses more; negative if both gain.
-
-        What a search for layers to leave unquantised asks again and again: no cases are run. Infinite where
-        an output is no number or a graph cannot be run.
-
-        Raises:
-            UsageError: the reference has no sample.
-        """
-        if self._rankings is None:
-            raise UsageError("the reference has no split, so no loss of retrieval can be measured")
-        split = self._measure_split(graphs, self.limits(precision), no_progress)
-        losses = [-stage.changes["r1"].points for stage in split.stages.values()]
-        wanted = sum(ranking is not None for ranking in self._rankings)
-        return max(losses) if len(losses) == wanted else float("inf")
 
     def check_graph(
         self, graph: str, run: Run, limits: Limits, profiles: Sequence[Profile] | None = None
@@ -121,12 +119,28 @@ class ParityGate:
             calls = (call for call in calls if fits(call.feed, profiles))
         return check_calls(graph, run, calls, self._expected(graph), limits, self.reference.name)
 
+    def _int8_tokens(
+        self, split: SplitMeasurement, graphs: Mapping[str, Run], limits: Limits, recall: Recall
+    ) -> Int8Tokens | None:
+        """Measure it where lists are re-ranked; the limits are INT8's, whatever the precision."""
+        sample = self.reference.inputs.sample
+        if sample is None or split.features is None or RERANKED not in split.stages:
+            return None
+        assert self._rankings is not None
+        reference = self._rankings[1]
+        assert reference is not None
+        allowed = coarser(limits, self.limits(INT8))
+        try:
+            return measure_int8_tokens(reference, sample, split.features, graphs, allowed, recall)
+        except (ParityError, BackendError):
+            return None  # not measured, which a gallery takes for not passed
+
     def _measure_split(
-        self, graphs: Mapping[str, Run], limits: Limits, progress: ProgressCallback
+        self, graphs: Mapping[str, Run], limits: Limits, recall: Recall, progress: ProgressCallback
     ) -> SplitMeasurement:
         assert self._rankings is not None
         try:
-            return measure_split(self.reference, self._rankings, graphs, limits, progress)
+            return measure_split(self.reference, self._rankings, graphs, limits, recall, progress)
         except (ParityError, BackendError) as error:
             return SplitMeasurement(failures=[f"retrieval cannot be measured: {error}"])
 

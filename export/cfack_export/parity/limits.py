@@ -110,8 +110,7 @@ LIMITS: Mapping[str, Limits] = {
         map_drop=0.2,
     ),
     INT8: _INT8,
-    # One scale for all rows of a call, so that what else is in the call moves every row.
-    INT8_CPU: replace(_INT8, batch_error=0.2, padding_error=0.2),
+    INT8_CPU: _INT8,
 }
 
 
@@ -136,3 +135,8 @@ def limits_for(precision: str, max_drop: float | None = None) -> Limits:
     if precision in QUANTIZED:
         return replace(limits, r1_drop=max_drop, map_drop=max(max_drop, limits.map_drop))
     return replace(limits, r1_drop=min(max_drop, limits.r1_drop))
+
+
+def coarser(a: Limits, b: Limits) -> Limits:
+    """Of two precisions' limits those that allow more."""
+    return a if a.split_cosine <= b.split_cosine else b

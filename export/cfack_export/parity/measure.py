@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from cfack_export.parity.backends import OpenGraphs
-from cfack_export.parity.cross import cross_matrix
-from cfack_export.parity.feeds import one_text_run
+from cfack_export.parity.cross import OpenRun, cross_matrix
+from cfack_export.parity.feeds import Run, searching_graph
 from cfack_export.parity.gate import ParityGate
 from cfack_export.parity.report import PrecisionReport
+from cfack_export.stage_clock import part_of
 from cfack_runtime.engine import EngineEntry
 from cfack_runtime.progress import ProgressCallback, no_progress
 
@@ -26,13 +27,19 @@ class Measurement:
     cross_precision: dict[str, Any] | None
 
 
+Opening = Callable[[], AbstractContextManager[OpenGraphs]]
+"""Opens the graphs of a precision."""
+
+
 def measure_precisions(
     gate: ParityGate,
-    precisions: Mapping[str, AbstractContextManager[OpenGraphs]],
+    precisions: Mapping[str, Opening],
     *,
     progress: ProgressCallback = no_progress,
 ) -> Measurement:
-    """Measure precisions one after the other; their graphs stay loaded for the cross-precision matrix.
+    """Measure precisions one after the other, and then each with the galleries of the others.
+
+    One precision is open at a time.
 
     Args:
         gate: with its reference.
@@ -44,20 +51,30 @@ def measure_precisions(
         BundleError: as opening the graphs raises it.
         UsageError: likewise, or a graph is missing.
     """
-    reports, engines, rerankers = [], {}, {}
-    with ExitStack() as closing:
-        for number, (precision, opening) in enumerate(precisions.items()):
-            graphs = closing.enter_context(opening)
-            part = _part(progress, number, len(precisions))
-            reports.append(
-                gate.measure(precision, graphs.backend, graphs.runs, profiles=graphs.profiles, progress=part)
+    reports, engines = [], {}
+    for number, (precision, opening) in enumerate(precisions.items()):
+        with opening() as graphs:
+            report = gate.measure(
+                precision,
+                graphs.backend,
+                graphs.runs,
+                profiles=graphs.profiles,
+                versions=graphs.versions,
+                progress=part_of(progress, number, len(precisions)),
             )
             engines[precision] = graphs.engines
-            rerankers[precision] = one_text_run(graphs.runs)
-        matrix = cross_matrix(gate.reference, reports, rerankers)
+        reports.append(report)
+    rerankers = {name: _reranker(opening) for name, opening in precisions.items()}
+    matrix = cross_matrix(gate.reference, reports, rerankers)
     return Measurement(tuple(reports), engines, matrix)
 
 
-def _part(progress: ProgressCallback, number: int, count: int) -> ProgressCallback:
-    """Progress of one of several precisions of equal work."""
-    return lambda done, total, /: progress(number * total + done, count * total)
+def _reranker(opening: Opening) -> OpenRun:
+    """Open a precision's graph that matches one text with many images."""
+
+    @contextmanager
+    def opened() -> Iterator[Run]:
+        with opening() as graphs:
+            yield graphs.runs[searching_graph(graphs.runs)]
+
+    return opened

@@ -159,9 +159,7 @@ def _sample(
     encoded = len(sample.paths) + len(sample.captions)
     total = encoded + sample.reranked_queries
     size = (geometry.image_height, geometry.image_width)
-    features = encode_sample(
-        graphs, sample, size, as_gallery=False, progress=lambda done, _of, /: progress(done, total)
-    )
+    features = encode_sample(graphs, sample, size, progress=lambda done, _of, /: progress(done, total))
     arrays = {
         "sample_image_embedding": features.image_embeddings,
         "sample_text_embedding": features.text_embeddings,

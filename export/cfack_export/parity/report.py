@@ -8,11 +8,12 @@ from typing import Any
 
 from cfack_export.parity.features import Features
 from cfack_export.parity.graph_check import GraphParity
+from cfack_export.parity.int8_tokens import Int8Tokens
 from cfack_export.parity.limits import Limits
 from cfack_export.parity.sample import SplitSample
 from cfack_export.parity.split_check import SplitErrors
 from cfack_export.parity.stage import StageReport
-from cfack_runtime.errors import ParityError
+from cfack_runtime.gallery_identity import INT8_PASSED
 
 FORMAT = "cfack-parity"
 FORMAT_VERSION = 1
@@ -39,6 +40,8 @@ class PrecisionReport:
     failures: tuple[str, ...]
     """A sentence for everything above its limit."""
     seconds: float
+    int8_tokens: Int8Tokens | None = None
+    """Re-ranking from a gallery's 8-bit tokens; None: not measured."""
     features: Features | None = field(default=None, repr=False)
     """What its encoders made of the sample, for the cross-precision matrix."""
 
@@ -47,14 +50,13 @@ class PrecisionReport:
         """Whether this precision may be run."""
         return not self.failures
 
-    def raise_if_failed(self) -> None:
-        """Turn failures into an error.
+    @property
+    def drop(self) -> float:
+        """Points of R@1 lost on the split, in the stage that loses more; negative if both gain.
 
-        Raises:
-            ParityError: anything is above its limit; the message holds every sentence.
+        Infinite where retrieval could not be measured.
         """
-        if self.failures:
-            raise ParityError(f"{self.precision} in {self.backend} was refused: " + "; ".join(self.failures))
+        return max((-stage.changes["r1"].points for stage in self.stages.values()), default=float("inf"))
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as `parity.json` holds it under the backend's name."""
@@ -66,6 +68,7 @@ class PrecisionReport:
             "graphs": {graph.graph: graph.to_json() for graph in self.graphs},
             "split_errors": {name: asdict(errors) for name, errors in self.errors.items()},
             "retrieval": {name: stage.to_json() for name, stage in self.stages.items()},
+            "int8_tokens": self.int8_tokens.to_json() if self.int8_tokens else None,
         }
 
     def summary(self) -> dict[str, Scalar]:
@@ -85,6 +88,9 @@ class PrecisionReport:
             scalars[f"{name}_r1_change"] = stage.changes["r1"].points
             scalars[f"{name}_map_change"] = stage.changes["mean_ap"].points
             scalars[f"{name}_top10_overlap"] = float(stage.overlaps[10].mean())
+        if self.int8_tokens is not None:
+            scalars[INT8_PASSED] = self.int8_tokens.passed
+            scalars["int8_tokens_r1_change"] = self.int8_tokens.report.changes["r1"].points
         return scalars
 
 

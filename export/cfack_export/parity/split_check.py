@@ -13,17 +13,19 @@ from cfack_export.parity.features import (
     Features,
     Ranking,
     dual_ranking,
-    encode_sample,
+    encode_images,
+    encode_texts,
     match_candidates,
     reranked_ranking,
 )
-from cfack_export.parity.feeds import Run, one_text_run
+from cfack_export.parity.feeds import Run, searching_graph
 from cfack_export.parity.limits import Limits
+from cfack_export.parity.memo import Recall
 from cfack_export.parity.reference import Reference
 from cfack_export.parity.sample import SplitSample
 from cfack_export.parity.stage import Identities, StageReport, compare_stage
 from cfack_export.parity.verdict import DUAL, RERANKED, stage_failures
-from cfack_runtime.graph_contract import ONE_IMAGE, ONE_TEXT, RERANKER
+from cfack_runtime.graph_contract import IMAGE_ENCODER, ONE_IMAGE, ONE_TEXT, RERANKER, TEXT_ENCODER
 from cfack_runtime.progress import ProgressCallback, no_progress
 
 _PAIR_QUERIES, _PAIR_CANDIDATES = 4, 8
@@ -56,6 +58,7 @@ def measure_split(
     rankings: tuple[Ranking, Ranking | None],
     graphs: Mapping[str, Run],
     limits: Limits,
+    recall: Recall,
     progress: ProgressCallback = no_progress,
 ) -> SplitMeasurement:
     """Encode, rank and re-rank the sample, and compare each step with the reference's.
@@ -65,41 +68,62 @@ def measure_split(
         rankings: its own.
         graphs: of the precision.
         limits: of the precision.
+        recall: what the same graphs gave before.
         progress: counts images, captions and re-ranked queries.
 
     Raises:
         ParityError: an output is no number.
         BackendError: a graph cannot be run.
     """
-    sample, geometry = reference.inputs.sample, reference.inputs.geometry
+    sample = reference.inputs.sample
     assert sample is not None
-    encoded = len(sample.paths) + len(sample.captions)
-    total = encoded + sample.reranked_queries
-    measured = SplitMeasurement()
-    features = encode_sample(
-        graphs,
-        sample,
-        (geometry.image_height, geometry.image_width),
-        as_gallery=True,
-        progress=lambda done, _of, /: progress(done, total),
-    )
-    measured.features = features
+    features = sample_features(reference, sample, graphs, recall, progress)
+    measured = SplitMeasurement(features=features)
     _compare_embeddings(measured, reference, features, limits)
     dual = dual_ranking(features.text_embeddings, features.image_embeddings)
     reference_dual, reference_reranked = rankings
     _add_stage(measured, DUAL, reference_dual, dual, sample, limits)
     if reference_reranked is not None:
-        match = match_candidates(
-            one_text_run(graphs),
-            features.image_tokens,
-            features.text_tokens,
-            sample.attention_mask,
-            dual.order[: sample.reranked_queries, : sample.candidates],
-            progress=lambda done, _of, /: progress(encoded + done, total),
+        encoded = len(sample.paths) + len(sample.captions)
+        searched = searching_graph(graphs)
+        match = recall.of(
+            "match",
+            (IMAGE_ENCODER, TEXT_ENCODER, searched),
+            lambda: match_candidates(
+                graphs[searched],
+                features.image_tokens,
+                features.text_tokens,
+                sample.attention_mask,
+                dual.order[: sample.reranked_queries, : sample.candidates],
+                progress=lambda done, _: progress(encoded + done, encoded + sample.reranked_queries),
+            ),
         )
         _add_stage(measured, RERANKED, reference_reranked, reranked_ranking(dual, match), sample, limits)
-        _compare_pairs(measured, reference, reference_dual.order, graphs, features, limits)
+        _compare_pairs(measured, reference, reference_dual.order, graphs, features, limits, recall)
     return measured
+
+
+def sample_features(
+    reference: Reference,
+    sample: SplitSample,
+    graphs: Mapping[str, Run],
+    recall: Recall,
+    progress: ProgressCallback,
+) -> Features:
+    """Encode the sample as a search does, image tokens in float16, as far as that was not done before."""
+    geometry = reference.inputs.geometry
+    size = (geometry.image_height, geometry.image_width)
+    total = len(sample.paths) + len(sample.captions) + sample.reranked_queries
+    images = recall.of(
+        "images",
+        (IMAGE_ENCODER,),
+        lambda: encode_images(
+            graphs[IMAGE_ENCODER], sample, size, as_gallery=True, progress=lambda n, _: progress(n, total)
+        ),
+    )
+    texts = recall.of("texts", (TEXT_ENCODER,), lambda: encode_texts(graphs[TEXT_ENCODER], sample))
+    progress(len(sample.paths) + len(sample.captions), total)
+    return Features(*images, *texts)
 
 
 def _add_stage(
@@ -142,23 +166,24 @@ def _compare_pairs(
     graphs: Mapping[str, Run],
     features: Features,
     limits: Limits,
+    recall: Recall,
 ) -> None:
     """Every graph that gives match logits, the rewrites too, on the same few real pairs."""
     expected = reference.arrays["sample_match_logits"][:_PAIR_QUERIES, :_PAIR_CANDIDATES]
     sample = reference.inputs.sample
     assert sample is not None
     places = order[: len(expected), : expected.shape[1]]
+    mask = sample.attention_mask
     for name in (RERANKER, ONE_TEXT, ONE_IMAGE):
         if name not in graphs:
             continue
-        got = match_candidates(
-            graphs[name],
-            features.image_tokens,
-            features.text_tokens,
-            sample.attention_mask,
-            places,
-            batch=1 if name == ONE_IMAGE else None,
-        )
+
+        def match(name: str = name) -> NDArray[np.float32]:
+            batch = 1 if name == ONE_IMAGE else None
+            run, images, texts = graphs[name], features.image_tokens, features.text_tokens
+            return match_candidates(run, images, texts, mask, places, batch=batch)
+
+        got = recall.of(f"pairs of {name}", (IMAGE_ENCODER, TEXT_ENCODER, name), match)
         error = difference(got, expected).error
         cosines = row_cosines(got, expected)
         measured.errors[name] = SplitErrors(error, float(cosines.min()), float(cosines.mean()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def verify_bundle(
     gate = ParityGate(reference, max_drop=max_drop)
     chosen = tuple(precisions) or _available(bundle, backend)
     opening = {
-        precision: open_graphs(bundle, precision, backend=backend, device=device, threads=threads)
+        precision: partial(open_graphs, bundle, precision, backend=backend, device=device, threads=threads)
         for precision in chosen
     }
     found = measure_precisions(gate, opening, progress=progress)

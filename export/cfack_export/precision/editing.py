@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from cfack_runtime.errors import BundleError
 
+_LARGE = 64 << 20
+"""Bytes. Graphs hang together in cycles: before one of that size is read, the last one must be gone."""
+
 
 def read_graph(path: Path) -> ir.Model:
     """Load an ONNX file.
@@ -19,6 +23,8 @@ def read_graph(path: Path) -> ir.Model:
     Raises:
         BundleError: there is none, or it cannot be read.
     """
+    if path.is_file() and path.stat().st_size > _LARGE:
+        gc.collect()
     try:
         return ir.load(path)
     except Exception as error:  # protobuf's errors share no base class that it publishes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from cfack_export.precision.weights import LARGEST_INT8
 
 BINS = 2048
+METHODS = ("minmax", "entropy")
+"""How `threshold` chooses."""
 _LEVELS = LARGEST_INT8 + 1
 
 
@@ -37,6 +41,26 @@ class Histogram:
             self.width *= 2
         bins = np.minimum((sizes / self.width).astype(np.int64), BINS - 1)
         self.counts += np.bincount(bins, minlength=BINS)
+
+
+def write_histograms(path: Path, histograms: Mapping[str, Histogram]) -> None:
+    """Write histograms by name as an .npz file."""
+    names = list(histograms)
+    found = [histograms[name] for name in names]
+    np.savez(
+        path,
+        allow_pickle=False,
+        names=np.array(names, np.str_),
+        counts=np.stack([h.counts for h in found]) if found else np.empty((0, BINS)),
+        edges=np.array([(h.width, h.largest) for h in found], np.float64).reshape(-1, 2),
+    )
+
+
+def read_histograms(path: Path) -> dict[str, Histogram]:
+    """Read what `write_histograms` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        rows = zip(stored["names"].tolist(), stored["counts"], stored["edges"].tolist(), strict=True)
+        return {name: Histogram(counts, width, largest) for name, counts, (width, largest) in rows}
 
 
 def threshold(histogram: Histogram, method: str) -> float:

@@ -21,15 +21,13 @@ from cfack_export.precision.editing import (
     read_graph,
     write_graph,
 )
-from cfack_export.precision.histograms import Histogram, threshold
+from cfack_export.precision.histograms import METHODS, Histogram, threshold
 from cfack_export.precision.layers import module_of, split_layers
 from cfack_export.precision.reports import Int8Report
 from cfack_export.precision.weights import LARGEST_INT8, quantize_columns
 from cfack_runtime.backends import Feed, open_backend
 from cfack_runtime.errors import UsageError
 from cfack_runtime.progress import ProgressCallback, no_progress
-
-METHODS = ("entropy", "minmax")
 
 
 def calibrate(
@@ -50,14 +48,16 @@ def calibrate(
         BackendError: ONNX Runtime is not here or cannot run it.
     """
     model = read_graph(source)
-    layers = {node.name or "": node.inputs[0] for node in split_layers(model, ())[0]}
-    values = {value.name or "": value for value in layers.values() if value is not None}
+    chosen = split_layers(model, ())[0]
+    values = {node.inputs[0].name or "": node.inputs[0] for node in chosen if node.inputs[0] is not None}
+    inputs = {node.name or "": node.inputs[0].name or "" for node in chosen if node.inputs[0] is not None}
     histograms = {name: Histogram() for name in values}
     present = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     model.graph.outputs.extend(value for name, value in values.items() if name not in present)
     with tempfile.TemporaryDirectory(dir=source.parent, prefix=".calibrate-") as scratch:
         path = Path(scratch) / source.name
         write_graph(model, path)
+        del model, chosen, values  # as large as what is going to run
         backend = open_backend(path)
         try:
             for done, feed in enumerate(feeds, start=1):
@@ -67,7 +67,7 @@ def calibrate(
                 progress(done, len(feeds))
         finally:
             backend.close()
-    return {layer: histograms[value.name or ""] for layer, value in layers.items() if value is not None}
+    return {layer: histograms[name] for layer, name in inputs.items()}
 
 
 def to_int8(

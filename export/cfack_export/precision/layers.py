@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
 
 from cfack_export.precision.editing import read_graph
+from cfack_runtime.graph_contract import RERANKER, REWRITES
 
 SMALLEST_SIDE = 16
 """Products whose inner or outer size is below this get slower in 8 bits, on a GPU and on a CPU."""
@@ -39,6 +40,24 @@ def quantizable_layers(source: Path, *, exclude: Collection[str] = ()) -> tuple[
     """
     chosen, _ = split_layers(read_graph(source), exclude)
     return tuple(node.name or "" for node in chosen)
+
+
+def layers_by_graph(files: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
+    """Name the layers of each graph of a precision.
+
+    The re-ranker's forms share weights but not their products, and a conversion may choose another form for
+    one of them: each gets the layers of all.
+
+    Args:
+        files: graph -> FP32 file.
+
+    Raises:
+        BundleError: a file cannot be read.
+    """
+    layers = {name: quantizable_layers(file) for name, file in files.items()}
+    forms = [name for name in (RERANKER, *REWRITES) if name in layers]
+    shared = tuple(dict.fromkeys(layer for name in forms for layer in layers[name]))
+    return {**layers, **dict.fromkeys(forms, shared)}
 
 
 def split_layers(model: ir.Model, exclude: Collection[str]) -> tuple[list[ir.Node], list[SkippedLayer]]:

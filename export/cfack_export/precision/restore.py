@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,60 +9,74 @@ from cfack_runtime.errors import UsageError
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One set of layers left out, measured."""
+
+    left_out: int
+    drop: float
+    """Of retrieval, for example in points of R@1."""
+    passed: bool
+
+
+@dataclass(frozen=True)
 class Restored:
     """The outcome of a search."""
 
     exclude: tuple[str, ...]
-    """Layers that must not be quantised."""
+    """Layers that must not be quantised, the most harmful first."""
     drop: float
     """Of retrieval, with these left out."""
     passed: bool
-    """Whether `drop` is within the budget."""
-    trials: tuple[tuple[int, float], ...]
-    """How many layers were left out and the drop, for every measurement in its order."""
+    trials: tuple[Trial, ...]
+    """Every measurement in its order."""
+
+
+Measure = Callable[[tuple[str, ...]], tuple[float, bool]]
+"""Layers to leave out -> the drop of retrieval, and whether that may be."""
 
 
 def restore_layers(
-    harm: Sequence[str], drop: Callable[[tuple[str, ...]], float], *, budget: float, trials: int = 8
+    layers: Sequence[str], by_harm: Callable[[], Sequence[str]], measure: Measure, *, trials: int = 8
 ) -> Restored:
-    """Find a small set of layers to leave out of quantisation so that retrieval stays within a budget.
+    """Find a small set of layers to leave out of quantisation so that a measurement passes.
 
     A bisection over the order of harm: leaving out more is taken to help. What is returned was measured, so
     that a wrong order costs layers and never accuracy.
 
     Args:
-        harm: all quantised layers, the most harmful first.
-        drop: measures the loss of retrieval with these layers left out, for example in points of R@1.
-        budget: the largest drop allowed, in the unit of `drop`.
+        layers: all that are quantised.
+        by_harm: gives the same, the most harmful first; asked only if none left out fails and all left out
+            pass.
+        measure: measures with these layers left out.
         trials: the most measurements.
 
     Raises:
-        UsageError: fewer than two trials, or a layer is listed twice.
+        UsageError: fewer than two trials, or the order does not hold every layer once.
     """
     if trials < 2:
         raise UsageError(f"a search with {trials} trials; it needs at least 2, none and all layers left out")
-    if len(set(harm)) != len(harm):
-        raise UsageError("a layer is listed twice in the order of harm")
-    log: list[tuple[int, float]] = []
+    log: list[Trial] = []
 
-    def measure(count: int) -> float:
-        value = drop(tuple(harm[:count]))
-        log.append((count, value))
-        return value
+    def attempt(exclude: tuple[str, ...]) -> Trial:
+        log.append(Trial(len(exclude), *measure(exclude)))
+        return log[-1]
 
-    fails, passes, at_passes = 0, len(harm), math.nan
-    first = measure(0)
-    if first <= budget:
-        return Restored((), first, True, tuple(log))
-    at_passes = measure(len(harm))
-    if not at_passes <= budget:  # written so that NaN is refused
-        return Restored(tuple(harm), at_passes, False, tuple(log))
-    while passes - fails > 1 and len(log) < trials:
+    first = attempt(())
+    if first.passed:
+        return Restored((), first.drop, True, tuple(log))
+    order = tuple(layers)
+    best = attempt(order)
+    if best.passed and len(log) < trials:
+        order = tuple(by_harm())
+        if sorted(order) != sorted(layers):
+            raise UsageError("the order of harm does not hold every layer once")
+    fails, passes = 0, len(order)
+    while best.passed and passes - fails > 1 and len(log) < trials:
         # A few layers do most of the harm: look near the beginning first.
         middle = fails + max(1, (passes - fails) // (4 if fails == 0 else 2))
-        value = measure(middle)
-        if value <= budget:
-            passes, at_passes = middle, value
+        trial = attempt(order[:middle])
+        if trial.passed:
+            passes, best = middle, trial
         else:
             fails = middle
-    return Restored(tuple(harm[:passes]), at_passes, True, tuple(log))
+    return Restored(order[:passes], best.drop, best.passed, tuple(log))
