@@ -14,7 +14,7 @@ from cfack_bench.candidates import ENGINES, ONNXRUNTIME, PLAIN, Candidate
 from cfack_bench.device.call import DeviceCall
 from cfack_bench.workload import Workload
 from cfack_runtime.backends import Feed
-from cfack_runtime.encoders import EncodedImages, EncodedTexts, pair_batch
+from cfack_runtime.encoders import EncodedImages, EncodedTexts
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.tokenizer import CaptionTokenizer, EncodedCaptions
 
@@ -38,9 +38,6 @@ class Engine(Protocol):
         self, text_tokens: FloatArray, mask: NDArray[np.int64], image_tokens: FloatArray
     ) -> NDArray[np.float32]:
         """Match one text (1, T, C) with images (K, 1+N, C): logits (K, 2)."""
-
-    def match_batch(self, values_per_image: int) -> int:
-        """Pairs that the graph gets at once, of images with (1+N) * C values."""
 
     def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
         """Read the image tokens (K, 1+N, C) at places (K,) of a gallery, as a query of the candidate does."""
@@ -110,12 +107,7 @@ class BundleEngine:
         self, text_tokens: FloatArray, mask: NDArray[np.int64], image_tokens: FloatArray
     ) -> NDArray[np.float32]:
         """See `Engine`."""
-        batch = self.match_batch(image_tokens[0].size)
-        return self._retriever.reranker.match(text_tokens, mask, image_tokens, batch)
-
-    def match_batch(self, values_per_image: int) -> int:
-        """See `Engine`."""
-        return pair_batch(values_per_image, folded=self._retriever.pair_cost.folded)
+        return self._retriever.reranker.match(text_tokens, mask, image_tokens, match_batch(image_tokens))
 
     def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
         """See `Engine`: from the cache, as far as the tokens are in it."""
@@ -134,3 +126,10 @@ class BundleEngine:
     def close(self) -> None:
         """Free the graphs."""
         self._retriever.close()
+
+
+def match_batch(image_tokens: FloatArray) -> int:
+    """Pairs per call, by the runtime's own rule."""
+    from cfack_runtime.encoders import pair_batch
+
+    return pair_batch(image_tokens.shape[1] * image_tokens.shape[2])

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from cfack_bench.candidates import Candidate
 from cfack_bench.device.call import DeviceCall
-from cfack_bench.engines import FloatArray
+from cfack_bench.engines import FloatArray, match_batch
 from cfack_bench.staged import staged_query
 from cfack_bench.workload import Workload
 from cfack_runtime.backends import Feed
 from cfack_runtime.bundle import Bundle
-from cfack_runtime.encoders import EncodedImages, EncodedTexts, pair_batch
+from cfack_runtime.encoders import EncodedImages, EncodedTexts
 from cfack_runtime.errors import BackendError, UsageError
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.graph_contract import GRAPHS
@@ -71,7 +71,7 @@ class PlainEngine:
         self, text_tokens: FloatArray, mask: NDArray[np.int64], image_tokens: FloatArray
     ) -> NDArray[np.float32]:
         """See `Engine`."""
-        batch = self.match_batch(image_tokens[0].size)
+        batch = match_batch(image_tokens)
         logits = [
             self._run(
                 "reranker",
@@ -83,10 +83,6 @@ class PlainEngine:
             for start in range(0, len(image_tokens), batch)
         ]
         return np.concatenate(logits)
-
-    def match_batch(self, values_per_image: int) -> int:
-        """See `Engine`."""
-        return pair_batch(values_per_image)
 
     def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
         """See `Engine`."""

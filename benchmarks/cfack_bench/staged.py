@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cfack_runtime.encoders import pair_batch
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.ranking import rerank_order, top_k
 
@@ -57,7 +58,7 @@ def staged_query(
     places = top_k(texts.embedding, gallery.embeddings, max(k, rerank)).indices  # (1, K)
     watch.end("search")
     shape = gallery.identity.image_tokens
-    batch = engine.match_batch(shape.count * shape.width) if shape else 1
+    batch = pair_batch(shape.count * shape.width) if shape else 1
     logits = []
     for start in range(0, min(rerank, places.shape[1]), batch):
         tokens = engine.read_tokens(gallery, places[0, start : min(start + batch, rerank)])

@@ -13,11 +13,11 @@ from cfack.modeling import CFACK, normalize_pixels
 from cfack.modeling.checkpoint import load_checkpoint, load_tokenizer
 from cfack_bench.candidates import AUTOCAST, COMPILED, Candidate
 from cfack_bench.device.call import DeviceCall
-from cfack_bench.engines import FloatArray
+from cfack_bench.engines import FloatArray, match_batch
 from cfack_bench.staged import staged_query
 from cfack_bench.workload import Workload
 from cfack_runtime.backends import Feed
-from cfack_runtime.encoders import EncodedImages, EncodedTexts, pair_batch
+from cfack_runtime.encoders import EncodedImages, EncodedTexts
 from cfack_runtime.errors import UsageError
 from cfack_runtime.gallery import Gallery
 from cfack_runtime.graph_contract import IMAGE_ENCODER, RERANKER, TEXT_ENCODER
@@ -71,17 +71,13 @@ class TorchEngine:
     ) -> NDArray[np.float32]:
         """See `Engine`."""
         texts, masks = self._tensor(text_tokens), self._tensor(mask)
-        batch = self.match_batch(image_tokens[0].size)
+        batch = match_batch(image_tokens)
         logits = []
         for start in range(0, len(image_tokens), batch):
             images = self._tensor(image_tokens[start : start + batch]).float()
             tensors = {"text_tokens": texts, "attention_mask": masks, "image_tokens": images}
             logits.append(_numpy(self._match_work(tensors)[0]))
         return np.concatenate(logits)
-
-    def match_batch(self, values_per_image: int) -> int:
-        """See `Engine`."""
-        return pair_batch(values_per_image)
 
     def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
         """See `Engine`."""

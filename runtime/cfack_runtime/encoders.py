@@ -34,18 +34,14 @@ _PAIR_VALUES = 4 << 20
 _MAX_PAIRS = 256
 
 
-def pair_batch(values_per_image: int, *, folded: bool = True) -> int:
+def pair_batch(values_per_image: int) -> int:
     """Pairs per call of the re-ranker: as many as keep its image tokens near 16 MB in float32.
 
-    Keys and values are as large as the tokens; where they are computed for each pair, half as many pairs keep
-    them in the CPU's caches: at base size in INT8 4 pairs a call take 0.9 of the time that 9 take, each.
-
     Args:
-        values_per_image: (1+N) * C; at base size that gives 9 pairs, or 4, and small models are not slowed
-            down by many small calls.
-        folded: whether no keys and values are computed; see `PairCost`.
+        values_per_image: (1+N) * C; at base size that gives 9 pairs, and small models are not slowed down by
+            many small calls.
     """
-    return max(1, min(_MAX_PAIRS, _PAIR_VALUES // (1 if folded else 2) // values_per_image))
+    return max(1, min(_MAX_PAIRS, _PAIR_VALUES // values_per_image))
 
 
 def images_per_call(geometry: Geometry) -> int:

@@ -10,9 +10,6 @@ Shapes: Q queries, G gallery images, D embedding, K candidates.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +31,6 @@ _SCORES = 4 << 20
 """Scores looked through together: 16 MB."""
 _BLOCK = 65_536
 """Gallery images of one product, 64 MB in float32 at D = 256; fewer where there are many queries."""
-_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -174,25 +170,13 @@ def _shortlist(
     min_score: float | None,
 ) -> Shortlist:
     width = max(min(_SCORES // len(queries), len(gallery)), 1)
+    shortlist = Shortlist(queries, gallery, k, width, min_score)
     # Copying a scattered row takes as long as multiplying 30 that lie together, or 4 by many queries.
     sparse = 30 if len(queries) < _FEW_QUERIES else 4
-    with _workers(len(queries), len(gallery) if rows is None else len(rows)) as workers:
-        shortlist = Shortlist(queries, gallery, k, width, min_score, workers)
-        for block in gallery.blocks(min(_BLOCK, width), rows, sparse=sparse):
-            shortlist.add(block)
-        shortlist.flush()
+    for block in gallery.blocks(min(_BLOCK, width), rows, sparse=sparse):
+        shortlist.add(block)
+    shortlist.flush()
     return shortlist
-
-
-def _workers(queries: int, images: int) -> AbstractContextManager[Executor | None]:
-    """Threads for one query over a large gallery: memory is what limits that, and one core may not reach it.
-
-    Products of several queries are matrix products, which BLAS shares out among its own threads.
-    """
-    cores = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-    if queries > 1 or images <= _BLOCK or cores == 1:
-        return nullcontext()
-    return ThreadPoolExecutor(cores, thread_name_prefix="cfack-ranking")
 
 
 def _require_places(rows: NDArray[np.int64], count: int) -> None:

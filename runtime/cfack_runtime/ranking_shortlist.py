@@ -5,8 +5,6 @@ Shapes: Q queries, B gallery images of a block, D embedding, K candidates.
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +13,8 @@ from cfack_runtime.gallery_embeddings import Block, EmbeddingParts
 
 _EXACT_ROWS = 8192
 """Rows scored again at a time: 16 MB in float64 at D = 256."""
+_SAMPLE = 1 << 18
+"""Products that give the first limit: picking from a whole million takes a twentieth of their product."""
 
 
 class Shortlist:
@@ -29,7 +29,6 @@ class Shortlist:
         k: K, at least 1.
         width: images whose products are looked through together.
         min_score: images below it are left out.
-        workers: multiply blocks side by side; None: each is multiplied as it comes.
     """
 
     def __init__(
@@ -39,10 +38,7 @@ class Shortlist:
         k: int,
         width: int,
         min_score: float | None,
-        workers: Executor | None = None,
     ) -> None:
-        self._workers = workers
-        self._running: list[Future[None]] = []
         self._queries, self._exact = queries, queries.astype(np.float64)
         self._gallery, self._k, self._min_score = gallery, k, min_score
         # A float32 dot product of D terms is off by at most D/2 eps |q||g|; two of them are compared.
@@ -64,24 +60,13 @@ class Shortlist:
         if self._filled + count > self._rough.shape[1]:
             self.flush()
         here = slice(self._filled, self._filled + count)
-        if self._workers is None:
-            self._multiply(block, here)
-        else:
-            self._running.append(self._workers.submit(self._multiply, block, here))
-        self._rough_places[here] = block.places
-        self._filled += count
-
-    def _multiply(self, block: Block, here: slice) -> None:
         values = block.values.astype(np.float32, copy=False)
-        if len(self._queries) == 1:
-            # One thread a block. BLAS shares out each block among threads of its own, which wait for each
-            # other so often that a busy machine took twice as long.
-            rough = np.einsum("gd,d->g", values, self._queries[0])
-            self._rough[0, here] = rough if block.picked is None else rough[block.picked]
-        elif block.picked is None:
+        if block.picked is None:
             np.matmul(self._queries, values.T, out=self._rough[:, here])
         else:
             self._rough[:, here] = (self._queries @ values.T)[:, block.picked]
+        self._rough_places[here] = block.places
+        self._filled += count
 
     def flush(self) -> None:
         """Look through the products that wait.
@@ -89,9 +74,6 @@ class Shortlist:
         Raises:
             DataError: an embedding is not finite; the message names its place.
         """
-        for running in self._running:
-            running.result()
-        self._running.clear()
         rough = self._rough[:, : self._filled]
         places = self._rough_places[: self._filled]
         self._filled = 0
@@ -102,7 +84,8 @@ class Shortlist:
         if rough.shape[1] > self._k:
             for row in range(len(rough)):
                 if len(self.places[row]) < self._k:  # nothing is known yet that could be a limit
-                    kth = np.partition(rough[row], -self._k)[-self._k]
+                    # The k-th best of some is no better than the k-th best of all.
+                    kth = np.partition(rough[row, : max(_SAMPLE, self._k)], -self._k)[-self._k]
                     self._limits[row] = max(self._limits[row], float(kth) - self._slack[row])
         for row in np.flatnonzero(rough.max(axis=1) >= self._limits).tolist():
             self._merge(row, places[rough[row] >= self._limits[row]])

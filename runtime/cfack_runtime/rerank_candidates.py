@@ -58,7 +58,7 @@ def match_candidates(
         lengths,
         pairs,
         read_tokens,
-        pair_batch(cost.tokens * cost.image_width, folded=cost.folded),
+        pair_batch(cost.tokens * cost.image_width),
         np.empty((len(pairs.images), 2), np.float32),
         progress,
     )

@@ -70,8 +70,8 @@ def test_a_graph_gets_no_more_images_at_once_than_it_is_good_at(
 
 
 def test_pairs_with_keys_of_their_own_go_in_smaller_calls() -> None:
-    assert (pair_batch(577 * 768), pair_batch(577 * 768, folded=False)) == (9, 4)
-    assert pair_batch(33 * 64, folded=False) == pair_batch(10) == 256
+    assert pair_batch(577 * 768) == 9
+    assert pair_batch(33 * 64) == pair_batch(10) == 256
     assert pair_batch(1 << 30) == 1
 
 

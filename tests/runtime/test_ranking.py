@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from cfack_runtime import ranking
 from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.gallery_embeddings import EmbeddingPart, EmbeddingParts
 from cfack_runtime.ranking import official_scores, rank_all, rerank_order, similarity, top_k
@@ -53,35 +52,6 @@ def test_a_gallery_and_queries_of_several_blocks_give_the_same(monkeypatch):
     blocked = top_k(queries, gallery, 15)
     assert np.array_equal(blocked.indices, whole.indices)
     assert np.array_equal(blocked.scores, whole.scores)
-
-
-def test_threads_that_share_a_large_gallery_find_what_one_finds(monkeypatch):
-    query, gallery = unit_rows(1, 16, 1), unit_rows(500, 16, 2)
-    gallery[[3, 77, 450]] = gallery[40]
-    whole = top_k(query, gallery, 15)
-    rows = np.arange(0, 500, 3)
-    some = top_k(query, gallery, 15, rows=rows)
-    used: list[int] = []
-    real = ranking.ThreadPoolExecutor
-    monkeypatch.setattr(
-        ranking, "ThreadPoolExecutor", lambda count, **rest: used.append(count) or real(count, **rest)
-    )
-    monkeypatch.setattr(ranking, "_BLOCK", 7)
-    monkeypatch.setattr(ranking.os, "sched_getaffinity", lambda _: range(3))
-    shared, shared_some = top_k(query, gallery, 15), top_k(query, gallery, 15, rows=rows)
-    assert used == [3, 3]
-    for got, expected in ((shared, whole), (shared_some, some)):
-        assert np.array_equal(got.indices, expected.indices)
-        assert np.array_equal(got.scores, expected.scores)
-
-
-def test_threads_report_a_damaged_embedding(monkeypatch):
-    gallery = unit_rows(100, 8, 2)
-    gallery[61, 3] = np.nan
-    monkeypatch.setattr(ranking, "_BLOCK", 7)
-    monkeypatch.setattr(ranking.os, "sched_getaffinity", lambda _: range(3))
-    with pytest.raises(DataError, match="gallery image 61 is not finite"):
-        top_k(unit_rows(1, 8), gallery, 3)
 
 
 def test_a_query_finds_the_same_alone_and_among_others():
