@@ -65,7 +65,9 @@ def config() -> ExperimentConfig:
     """The tiny preset without cached images, with every view and the default augmentation."""
     config = with_overrides(load_config("tiny"), data={"cache_images": False})
     cnn = CnnConfig(name="test_convnext", image_height=96, image_width=48, pretrained=False)
-    return replace(config, model=replace(config.model, cnn=cnn, mlm=True), augment=AugmentConfig())
+    text = replace(config.model.text, max_tokens=40)
+    model = replace(config.model, cnn=cnn, text=text, mlm=True)
+    return replace(config, model=model, augment=AugmentConfig())
 
 
 @pytest.fixture

@@ -13,6 +13,10 @@ from cfack_export.parity.rows import ONE_PIECE, SENTENCES, Rows
 from cfack_runtime.encoders import IMAGE_BATCH, PAIR_BATCH, TEXT_BATCH
 from cfack_runtime.graph_contract import ONE_IMAGE, ONE_TEXT
 
+_GARBAGE = 10.0
+"""Standard deviation of what lies in padded slots. Tokens leave a LayerNorm and have about 1; at a hundred
+the product of two such slots passes the largest number of FP16, and what is infinite cannot be masked."""
+
 Key = tuple[int, ...]
 """Which row of `Rows`: (image,), (caption,) or (caption, image)."""
 
@@ -146,7 +150,7 @@ class _Pairs:
             images = [0, 1, 2]
         clean = self.call("garbage in padded slots", texts, images, longest)
         noise = np.random.default_rng(2).normal(size=clean.feed["text_tokens"].shape)
-        noise *= 100.0
+        noise *= _GARBAGE
         padding = clean.feed["attention_mask"][:, :, None] == 0
         dirty = np.where(padding, noise.astype(np.float32), clean.feed["text_tokens"])
         return Call(clean.case, {**clean.feed, "text_tokens": dirty}, clean.rows, clean.feed)
