@@ -76,12 +76,13 @@ def _left_out(bundle: Bundle) -> list[str]:
 def _conversions(bundle: Bundle) -> dict[str, Mapping[str, Any]]:
     return {
         precision: entry["conversion"]
-        for precision, entry in read_document(bundle)["precisions"].items()
+        # A bundle that was written by hand may have any parity.json.
+        for precision, entry in _document(bundle).get("precisions", {}).items()
         if entry.get("conversion")
     }
 
 
-def read_document(bundle: Bundle) -> Any:
+def _document(bundle: Bundle) -> Any:
     """Give the content of `parity.json`, which was hashed when the bundle was opened."""
     return json.loads((bundle.path / "parity.json").read_text())
 

@@ -175,3 +175,13 @@ assert result.exit_code == 0 and "exit code is 3" in result.output, result.outpu
 assert not {"torch", "onnx", "onnxruntime"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_bundle_with_a_parity_document_of_its_own_is_shown(
+    toy_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--rebuild-engines` takes any bundle, also one that another program wrote."""
+    bundle = Bundle.open(toy_bundle)
+    show(bundle)
+    assert "fp32 passed the parity gate" in capsys.readouterr().out
+    assert summary(bundle)["conversions"] == {}
