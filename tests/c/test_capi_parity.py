@@ -28,7 +28,7 @@ def library() -> capi.Library:
     return capi.Library()
 
 
-@pytest.fixture(scope="module", params=["toy_bundle", "trained_tiny"])
+@pytest.fixture(scope="module", params=["toy_bundle", pytest.param("trained_tiny", marks=pytest.mark.slow)])
 def bundle_path(request: pytest.FixtureRequest) -> Path:
     path = Path(request.getfixturevalue(request.param))
     return path if request.param == "toy_bundle" else path / "person.cfack"

@@ -132,7 +132,7 @@ def test_a_leak_from_padding_too_small_to_see_is_found_by_garbage(
 ) -> None:
     def run(feed: Mapping[str, NDArray[Any]]) -> Outputs:
         padded = np.abs(feed["text_tokens"]) * (1 - feed["attention_mask"][:, :, None])
-        leak = (1e-7 * padded.mean(axis=(1, 2))).astype(np.float32)
+        leak = (1e-6 * padded.mean(axis=(1, 2))).astype(np.float32)
         return {"match_logits": runs[RERANKER](feed)["match_logits"] + leak[:, None]}
 
     (sentence,) = failures(gate, RERANKER, run)

@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,15 @@ def test_the_first_signal_asks_to_stop(number: signal.Signals) -> None:
         assert request.signal == number.name
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """As in a program that a person started; one in a shell's background is born with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_the_second_ctrl_c_acts_at_once() -> None:
     with stop_on_signals(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 the second signal is the point
         # To this thread: sent to the process, two signals may reach another thread and become one.
