@@ -132,6 +132,8 @@ TokenizerSettings read_tokenizer_json(std::string_view json, const std::string& 
   } catch (const Json::parse_error& error) {
     // Not error.what(): it repeats bytes of the file, which need not be text.
     read.refuse("not a tokenizer.json of the tokenizers library: no JSON from byte " + std::to_string(error.byte) + " on");
+  } catch (const Json::out_of_range&) {
+    read.refuse("not a tokenizer.json of the tokenizers library: a number in it is too large");
   }
   if (!file.is_object()) read.refuse("not a tokenizer.json of the tokenizers library: no object");
   // Truncation and padding are the caller's; what joins sentences and what turns ids back into text is not used.
