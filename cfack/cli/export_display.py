@@ -77,12 +77,12 @@ def _conversions(bundle: Bundle) -> dict[str, Mapping[str, Any]]:
     return {
         precision: entry["conversion"]
         # A bundle that was written by hand may have any parity.json.
-        for precision, entry in _document(bundle).get("precisions", {}).items()
+        for precision, entry in read_document(bundle).get("precisions", {}).items()
         if entry.get("conversion")
     }
 
 
-def _document(bundle: Bundle) -> Any:
+def read_document(bundle: Bundle) -> Any:
     """Give the content of `parity.json`, which was hashed when the bundle was opened."""
     return json.loads((bundle.path / "parity.json").read_text())
 
