@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cfack.cli.progress import progress_bar
+from cfack.cli.runtime_options import SCORE
 from cfack_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _WIDTH = 80
 )
 @click.option(
     "--score",
-    type=click.Choice(["logit", "log-odds", "probability"]),
+    type=SCORE,
     default="logit",
     show_default=True,
     help="What candidates are put in order by: the official logit 1, logit 1 - logit 0, or the probability "

@@ -9,6 +9,9 @@ import click
 
 _Function = Callable[..., Any]
 
+SCORE = click.Choice(["logit", "log-odds", "probability"])
+"""`SCORES` of `cfack_runtime.scoring`, which `--help` does not load."""
+
 
 def runtime_options(function: _Function) -> _Function:
     """Add --precision, --device and --threads, the keyword arguments of `Retriever.open`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cfack.cli.runtime_options import runtime_options
+from cfack.cli.runtime_options import SCORE, runtime_options
 from cfack_runtime.errors import GalleryError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _NO_TOKENS = (
 )
 @click.option(
     "--score",
-    type=click.Choice(["logit", "log-odds", "probability"]),
+    type=SCORE,
     default="logit",
     show_default=True,
     help="What re-ranks, and what --min-score is compared with; a probability needs a fitted bundle.",

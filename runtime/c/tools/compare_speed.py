@@ -9,7 +9,6 @@ their ratio.
 
 from __future__ import annotations
 
-import ctypes as c
 import os
 import sys
 import tempfile
@@ -25,80 +24,40 @@ from PIL import Image
 from cfack_runtime.images import load_image
 from cfack_runtime.retriever import Retriever
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests" / "c"))
+import capi
+
 ROUNDS = 7
 CAPTION = "a young woman with long dark hair in a red coat and blue jeans, carrying a white shoulder bag"
 CAPTIONS = [" ".join(CAPTION.split()[:words]) for words in range(3, 19)]
 
 
-class _BundleOptions(c.Structure):
-    _fields_ = [
-        ("size", c.c_size_t),
-        ("backend", c.c_int32),
-        ("device", c.c_int32),
-        ("precision", c.c_char_p),
-        ("threads", c.c_int32),
-        ("reserved", c.c_int32),
-        ("memory_limit", c.c_uint64),
-        ("onnxruntime", c.c_char_p),
-        ("engine_library", c.c_char_p),
-    ]
-
-
-class _SearchOptions(c.Structure):
-    _fields_ = [
-        ("size", c.c_size_t),
-        ("k", c.c_uint64),
-        ("rerank", c.c_int64),
-        ("min_score", c.c_double),
-        ("use_min_score", c.c_int32),
-        ("score", c.c_int32),
-        ("where", c.c_char_p),
-    ]
-
-
-class Library:
-    """The few calls that are timed."""
+class Runtime:
+    """One bundle in libcfack, as the tests call it."""
 
     def __init__(self, library: str, bundle: str, onnxruntime: str, threads: int) -> None:
-        self._c = c.CDLL(library)
-        self._c.cfack_last_error.restype = c.c_char_p
-        self.bundle = c.c_void_p()
-        options = _BundleOptions(c.sizeof(_BundleOptions), threads=threads, onnxruntime=onnxruntime.encode())
-        self.call("cfack_bundle_open", c.byref(self.bundle), bundle.encode(), c.byref(options))
-
-    def call(self, name: str, *arguments: Any) -> None:
-        """Call a function; raise if it fails."""
-        if getattr(self._c, name)(*arguments):
-            raise RuntimeError(self._c.cfack_last_error().decode())
-
-    def encode_texts(self, texts: list[str], rows: Any) -> None:
-        """Into (texts, D) floats."""
-        pointers = (c.c_char_p * len(texts))(*(text.encode() for text in texts))
-        address = c.c_void_p(rows.ctypes.data)
-        self.call("cfack_encode_texts", address, self.bundle, pointers, c.c_size_t(len(texts)))
-
-    def encode_files(self, files: list[Path], rows: Any) -> None:
-        """Into (files, D) floats, decoding included."""
-        images = c.c_void_p()
-        self.call("cfack_images_new", c.byref(images), self.bundle)
-        for file in files:
-            self.call("cfack_images_add_file", images, str(file).encode())
-        self.call("cfack_encode_images", c.c_void_p(rows.ctypes.data), self.bundle, images)
-        self._c.cfack_images_free(images)
+        self._library = capi.Library(Path(library))
+        self.bundle = self._library.open(
+            "bundle", Path(bundle), threads=threads, onnxruntime=onnxruntime.encode()
+        )
 
     def gallery(self, path: Path) -> Any:
         """Open a gallery."""
-        handle = c.c_void_p()
-        self.call("cfack_gallery_open", c.byref(handle), str(path).encode())
-        return handle
+        return self._library.open("gallery", path)
+
+    def encode_texts(self, texts: list[str], dim: int) -> None:
+        """Encode captions into `dim` floats each."""
+        self._library.encode_texts(self.bundle, texts, dim)
+
+    def encode_files(self, files: list[Path], dim: int) -> None:
+        """The same of files, decoding included."""
+        images = self._library.images(self.bundle, files)
+        self._library.encode_images(self.bundle, images, len(files), dim)
+        self._library.c.cfack_images_free(images)
 
     def search(self, gallery: Any, query: str, rerank: int) -> None:
         """One query."""
-        results, text = c.c_void_p(), (c.c_char_p * 1)(query.encode())
-        options = _SearchOptions(c.sizeof(_SearchOptions), k=10, rerank=rerank)
-        count = c.c_size_t(1)
-        self.call("cfack_search", c.byref(results), self.bundle, gallery, text, count, c.byref(options))
-        self._c.cfack_results_free(results)
+        self._library.search(self.bundle, gallery, [query], rerank=rerank)
 
 
 def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
@@ -115,7 +74,7 @@ def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object])
 def main(bundle: str, library: str, onnxruntime: str, threads: str = "0") -> None:
     """Time opening, encoding and searching."""
     began = time.perf_counter()
-    ours = Library(library, bundle, onnxruntime, int(threads))
+    ours = Runtime(library, bundle, onnxruntime, int(threads))
     opened = time.perf_counter()
     with (
         Retriever.open(bundle, threads=int(threads) or None, warm_up=False) as theirs,
@@ -134,7 +93,7 @@ def main(bundle: str, library: str, onnxruntime: str, threads: str = "0") -> Non
         for file in files:
             noise = generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)
             Image.fromarray(noise).resize((128, 256), Image.Resampling.BICUBIC).save(file)
-        rows = np.empty((len(files), geometry.embed_dim), np.float32)
+        dim = geometry.embed_dim
 
         def encode_files(some: list[Path]) -> None:
             pixels = [load_image(file, geometry.image_height, geometry.image_width) for file in some]
@@ -142,10 +101,10 @@ def main(bundle: str, library: str, onnxruntime: str, threads: str = "0") -> Non
 
         for texts in (CAPTIONS[-1:], CAPTIONS):
             what = f"encode {len(texts)} captions"
-            compare(what, partial(ours.encode_texts, texts, rows), partial(theirs.text_encoder.encode, texts))
+            compare(what, partial(ours.encode_texts, texts, dim), partial(theirs.text_encoder.encode, texts))
         for some in (files[:1], files[:8]):
             what = f"decode and encode {len(some)} images"
-            compare(what, partial(ours.encode_files, some, rows), partial(encode_files, some))
+            compare(what, partial(ours.encode_files, some, dim), partial(encode_files, some))
         gallery = theirs.index(photos, Path(folder) / "gallery")
         same = ours.gallery(Path(folder) / "gallery")
         for rerank in (0, 16):
