@@ -45,7 +45,8 @@ def _put(tables: dict[str, Any], key: str, value: Any, setting: str) -> None:
     for parent in parents:
         inner = tables.get(parent)
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {setting}: {parent} is no table of this configuration")
+            known = ", ".join(sorted(name for name, value in tables.items() if isinstance(value, dict)))
+            raise ConfigError(f"--set {setting}: {parent} is no table here; known: {known or 'none'}")
         tables = inner
     tables[last] = value
 

@@ -34,4 +34,4 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         if self.mode not in ("clean", "official"):
-            raise ConfigError(f'mode: expected "clean" or "official", got "{self.mode}"')
+            raise ConfigError(f"mode: expected one of clean, official, got {self.mode!r}")

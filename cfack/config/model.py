@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cfack.config.checks import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, check, one_of
 from cfack_runtime.errors import ConfigError
 
 
@@ -23,11 +24,23 @@ class VisionConfig:
     layer_norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
+        sizes = ("image_height", "image_width", "patch_size", "width", "depth", "num_heads")
+        check(
+            "model.vision",
+            self,
+            dict.fromkeys(sizes, COUNT)
+            | {
+                "mlp_ratio": POSITIVE,
+                "drop_path_rate": BELOW_ONE,
+                "init_values": NOT_NEGATIVE,
+                "layer_norm_eps": POSITIVE,
+            },
+        )
         for side in (self.image_height, self.image_width):
-            if side <= 0 or side % self.patch_size:
+            if side % self.patch_size:
                 raise ConfigError(
                     f"model.vision: an image of {self.image_height} x {self.image_width} cannot be cut into "
-                    f"patches of {self.patch_size}; both sides must be positive multiples of patch_size"
+                    f"patches of {self.patch_size}; both sides must be multiples of patch_size"
                 )
         if self.width % self.num_heads:
             raise ConfigError(
@@ -60,6 +73,13 @@ class TextConfig:
     layer_norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
+        sizes = ("vocab_size", "width", "num_heads", "intermediate_size", "max_positions")
+        layers = ("num_text_layers", "num_fusion_layers")
+        check(
+            "model.text",
+            self,
+            dict.fromkeys((*sizes, *layers), COUNT) | {"dropout": BELOW_ONE, "layer_norm_eps": POSITIVE},
+        )
         if self.width % self.num_heads:
             raise ConfigError(
                 f"model.text: width {self.width} is not a multiple of num_heads {self.num_heads}"
@@ -85,8 +105,11 @@ class CnnConfig:
     """Start from timm's weights where a network is at hand and no checkpoint brings them."""
 
     def __post_init__(self) -> None:
-        if self.head not in ("linear", "timm"):
-            raise ConfigError(f'model.cnn.head: expected "linear" or "timm", got "{self.head}"')
+        check(
+            "model.cnn",
+            self,
+            {"head": one_of("linear", "timm"), "image_height": COUNT, "image_width": COUNT},
+        )
 
 
 @dataclass(frozen=True)
@@ -105,3 +128,10 @@ class ModelConfig:
     """Classes of the identity loss; 0 leaves it out."""
     temperature: float = 0.07
     """Start value; a checkpoint's own value wins."""
+
+    def __post_init__(self) -> None:
+        check(
+            "model",
+            self,
+            {"embed_dim": COUNT, "num_identities": NOT_NEGATIVE, "temperature": POSITIVE},
+        )

@@ -112,7 +112,7 @@ def _build(cls: Any, mapping: Mapping[str, Any], where: str, faults: list[str]) 
     try:
         return cls(**values)
     except ConfigError as error:
-        faults.append(str(error))
+        faults.extend(str(error).splitlines())
         return None
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cfack_runtime.errors import ConfigError
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f'{name}: expected one of {", ".join(allowed)}; got "{value}"')
+from cfack.config.checks import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check, one_of
 
 
 @dataclass(frozen=True)
@@ -17,13 +12,16 @@ class DataConfig:
     """Where the samples come from and how they are batched."""
 
     root: str = ""
-    """A folder written by `cfack data prepare` or `synthesize`; `--data` wins over it."""
+    """A folder written by `cfack data prepare`; `--data` wins over it."""
     batch_size: int = 32
     """Pairs per process and micro-batch."""
     eval_batch_size: int = 64
     num_workers: int = 4
     cache_images: bool = False
     """Keep decoded, resized images in memory; for small data sets."""
+
+    def __post_init__(self) -> None:
+        check("data", self, {"batch_size": COUNT, "eval_batch_size": COUNT, "num_workers": NOT_NEGATIVE})
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,24 @@ class AugmentConfig:
     skip_gram_size: int = 3
 
     def __post_init__(self) -> None:
-        _one_of("augment.weak", self.weak, ("resize", "flip"))
-        _one_of("augment.strong", self.strong, ("randaugment", "uniform", "flip"))
-        _one_of("augment.views", self.views, ("code", "figure"))
-        _one_of("augment.text", self.text, ("none", "eda", "back-translation"))
-        _one_of("augment.mask", self.mask, ("whole-word", "noun"))
+        check(
+            "augment",
+            self,
+            {
+                "weak": one_of("resize", "flip"),
+                "strong": one_of("randaugment", "uniform", "flip"),
+                "views": one_of("code", "figure"),
+                "text": one_of("none", "eda", "back-translation"),
+                "mask": one_of("whole-word", "noun"),
+                "flip_probability": SHARE,
+                "erasing_probability": SHARE,
+                "eda_sentences": COUNT,
+                "mask_probability": SHARE,
+                "max_masks": COUNT,
+                "skip_gram_probability": SHARE,
+                "skip_gram_size": COUNT,
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -79,16 +90,17 @@ class LossConfig:
     """O5: switch dropout and stochastic depth off in the momentum encoders."""
 
     def __post_init__(self) -> None:
-        _one_of("loss.pairs", self.pairs, ("contrastive", "sdm"))
-        if not 0.0 <= self.momentum <= 1.0:
-            raise ConfigError(f"loss.momentum: expected a number between 0 and 1, got {self.momentum}")
-        if not self.hard_negative_warmup >= 0.0:
-            raise ConfigError(
-                "loss.hard_negative_warmup: expected 0 or a share of the steps, "
-                f"got {self.hard_negative_warmup}"
-            )
-        if self.negatives_per_pair < 1:
-            raise ConfigError(f"loss.negatives_per_pair: expected at least 1, got {self.negatives_per_pair}")
+        check(
+            "loss",
+            self,
+            {
+                "pairs": one_of("contrastive", "sdm"),
+                "cnn_weight": NOT_NEGATIVE,
+                "momentum": SHARE,
+                "hard_negative_warmup": NOT_NEGATIVE,
+                "negatives_per_pair": COUNT,
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,16 @@ class OptimizerConfig:
     clip_norm: float | None = 1.0
     """None: no clipping, as released."""
 
+    def __post_init__(self) -> None:
+        rates = ("learning_rate", "vision_learning_rate", "text_learning_rate", "fusion_learning_rate")
+        factors = ("new_parameter_factor", "position_bias_factor", "weight_decay", "eps")
+        check(
+            "optimizer",
+            self,
+            dict.fromkeys((*rates, *factors), NOT_NEGATIVE)
+            | {"beta1": BELOW_ONE, "beta2": BELOW_ONE, "clip_norm": POSITIVE},
+        )
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
@@ -124,7 +146,16 @@ class ScheduleConfig:
     """Lowest factor of the learning rate."""
 
     def __post_init__(self) -> None:
-        _one_of("schedule.name", self.name, ("cosine", "linear"))
+        check(
+            "schedule",
+            self,
+            {
+                "name": one_of("cosine", "linear"),
+                "epochs": COUNT,
+                "warmup_fraction": SHARE,
+                "min_rate": SHARE,
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -147,4 +178,16 @@ class LoopConfig:
     """Ask torch for deterministic kernels; slower on a GPU."""
 
     def __post_init__(self) -> None:
-        _one_of("train.precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
+        check(
+            "train",
+            self,
+            {
+                "accumulate_steps": COUNT,
+                "precision": one_of("auto", "fp32", "bf16", "fp16"),
+                "seed": NOT_NEGATIVE,
+                "eval_every": COUNT,
+                "rerank": NOT_NEGATIVE,
+                "log_every": COUNT,
+                "save_every": NOT_NEGATIVE,
+            },
+        )

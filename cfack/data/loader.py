@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cfack.data.batch import TrainingBatch, collate
 from cfack.data.dataset import TrainingSet
-from cfack_runtime.errors import CfackError, ConfigError, TrainingError
+from cfack_runtime.errors import CfackError, ConfigError, ImageError, TrainingError
 
 # First word of the entropy of an epoch's order; samples (dataset.py) have another.
 _ORDER_STREAM = 1
@@ -46,6 +46,11 @@ class TrainingLoader:
         """
         try:
             for batch in self._loader:
+                if isinstance(batch, ImageError):
+                    raise ImageError(
+                        f"{batch}. Put the image right and go on with --resume, or leave it out by "
+                        "`cfack data prepare NAME ROOT --skip-bad` and train anew"
+                    ) from batch
                 if isinstance(batch, CfackError):
                     raise batch
                 yield batch

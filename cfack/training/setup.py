@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cfack.config import ExperimentConfig, dump_config, with_overrides
-from cfack.data.annotations import read_split, split_path
+from cfack.data.annotations import available_splits, read_split, split_path
 from cfack.data.dataset import TrainingSet
 from cfack.data.loader import batches_per_epoch
 from cfack.modeling import build_model
@@ -45,7 +45,6 @@ def build_run(
     device: torch.device,
 ) -> Run:
     """Build a run, at its start or where the folder's saved state says; see `cfack.training.train`."""
-    _check_numbers(config)
     precision = choose_precision(config.train.precision, device)
     selection_split = _selection_split(config, data_root) if pick_best_r1 else None
     training_split = read_split(data_root, "train")
@@ -58,6 +57,8 @@ def build_run(
     data_sha256 = sha256_file(split_path(data_root, "train"))
     if state is not None:
         _refuse_changes(folder, changed_settings(state, config, data_sha256, processes.count))
+    for split in filter(None, (training_split, selection_split)):
+        _check_images_are_there(split)
     training_set = TrainingSet(training_split, config, words)
     if batches_per_epoch(len(training_set), config.data.batch_size, processes.count) == 0:
         raise ConfigError(
@@ -128,22 +129,20 @@ def _refuse_changes(folder: RunFolder, changes: list[str]) -> None:
         )
 
 
-def _check_numbers(config: ExperimentConfig) -> None:
-    numbers = {
-        "data.batch_size": config.data.batch_size,
-        "schedule.epochs": config.schedule.epochs,
-        "train.accumulate_steps": config.train.accumulate_steps,
-        "train.eval_every": config.train.eval_every,
-        "train.log_every": config.train.log_every,
-    }
-    faults = [f"{name}: expected at least 1, got {value}" for name, value in numbers.items() if value < 1]
-    if faults:
-        raise ConfigError("\n".join(faults))
+def _check_images_are_there(split: Split) -> None:
+    """Find what was moved or deleted since `cfack data prepare` now, and not after hours."""
+    gone = [path for path in map(split.path, range(len(split.records))) if not path.is_file()]
+    if gone:
+        raise DataError(
+            f"{len(gone)} of the {len(split.records)} images of the {split.name} split are not there, the "
+            f"first being {gone[0]}. Put them back, or run `cfack data prepare` again"
+        )
 
 
 def _selection_split(config: ExperimentConfig, data_root: Path) -> Split:
     name = "test" if config.switches.select_on_test else "val"
-    if name == "val" and data_root.is_dir() and not split_path(data_root, name).is_file():
+    # Where there is no split at all, reading one says what to do.
+    if name == "val" and available_splits(data_root) and not split_path(data_root, name).is_file():
         raise DataError(
             f"{data_root} has no val.json to choose the best checkpoint with. Hold out training identities "
             "(`cfack data prepare ... --hold-out-val N`), choose on the test split as the released code does "

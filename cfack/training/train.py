@@ -18,7 +18,7 @@ from cfack.training.loop import run_epochs
 from cfack.training.precision import choose_device
 from cfack.training.reports import EvaluationCallback, StepCallback, no_report
 from cfack.training.setup import build_run
-from cfack_runtime.errors import TrainingError
+from cfack_runtime.errors import TrainingError, UsageError
 from cfack_runtime.progress import ProgressCallback, no_progress
 
 CPU_OUT_OF_MEMORY = "can't allocate memory"
@@ -86,6 +86,11 @@ def train(
     began = time.perf_counter()
     folder = RunFolder(output_dir)
     folder.check(resume)
+    if checkpoint is not None and not checkpoint.exists():
+        raise UsageError(
+            f"--checkpoint {checkpoint}: no such file or folder; expected a checkpoint folder, a released "
+            "CFACK file or an X²-VLM file"
+        )
     processes = processes_from_environment()
     torch_device = choose_device(device, processes.local_rank)
     with (

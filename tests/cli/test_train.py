@@ -178,7 +178,7 @@ def test_the_mode_sets_all_switches_and_later_settings_single_ones() -> None:
     ("setting", "message"),
     [
         ("schedule.epochs", "--set schedule.epochs: expected KEY=VALUE, for example schedule.epochs=3"),
-        ("schedul.epochs=3", "--set schedul.epochs=3: schedul is no table of this configuration"),
+        ("schedul.epochs=3", "--set schedul.epochs=3: schedul is no table here; known: augment, data,"),
         ("schedule.epoch=3", "unknown key schedule.epoch; known here: epochs"),
         ("schedule.epochs=three", "schedule.epochs: expected int, got 'three'"),
     ],

@@ -109,11 +109,15 @@ def test_neither_order_nor_views_touch_the_global_generators(data: CountingSet) 
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_unreadable_image_names_its_file(data: CountingSet, split: Split, workers: int) -> None:
+def test_an_unreadable_image_names_its_file_and_two_ways_on(
+    data: CountingSet, split: Split, workers: int
+) -> None:
     split.path(2).unlink()
     with pytest.raises(ImageError) as caught:
         list(build_loader(data, 5, workers, seed=1, epoch=0))
-    assert str(caught.value) == f"{split.path(2)}: no such file"
+    message = str(caught.value)
+    assert message.startswith(f"{split.path(2)}: no such file. Put the image right and go on with --resume")
+    assert "--skip-bad" in message
 
 
 @pytest.mark.gpu

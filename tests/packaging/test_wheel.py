@@ -32,6 +32,15 @@ def test_it_holds_every_python_file_of_the_packages(wheel: list[str]) -> None:
     assert expected == {name for name in wheel if name.endswith(".py")}
 
 
-def test_it_holds_the_presets_and_the_licence(wheel: list[str]) -> None:
-    assert "cfack/config/presets/tiny.toml" in wheel
+def test_it_holds_every_preset_every_suite_and_the_licence(wheel: list[str]) -> None:
+    presets = {f"cfack/config/presets/{path.name}" for path in (ROOT / "cfack/config/presets").iterdir()}
+    suites = {f"cfack_bench/suites/{path.name}" for path in (ROOT / "benchmarks/suites").iterdir()}
+    assert len(presets) >= 4
+    assert len(suites) >= 3
+    assert presets | suites <= set(wheel)
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
+
+
+def test_type_checkers_are_told_that_the_packages_are_typed(wheel: list[str]) -> None:
+    packages = ("cfack", "cfack_export", "cfack_runtime", "cfack_bench")
+    assert {f"{package}/py.typed" for package in packages} <= set(wheel)

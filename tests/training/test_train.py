@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from cfack.training.metrics_log import read_metrics
 from cfack.training.reports import EvaluationReport, StepReport
 from cfack.training.state import load_state
 from cfack.training.train import TrainResult, train
-from cfack_runtime.errors import ConfigError, DataError, TrainingError, UsageError
+from cfack_runtime.errors import CheckpointError, ConfigError, DataError, TrainingError, UsageError
 
 Change = Callable[..., ExperimentConfig]
 
@@ -298,15 +299,6 @@ def test_a_training_split_smaller_than_a_batch_is_refused(
         train(changed(data={"batch_size": 15}), data_root, tmp_path / "out", device="cpu")
 
 
-def test_numbers_that_make_no_loop_are_refused_all_at_once(
-    changed: Change, data_root: Path, tmp_path: Path
-) -> None:
-    config = changed(train={"eval_every": 0, "accumulate_steps": 0})
-
-    with pytest.raises(ConfigError, match=r"train.accumulate_steps: .* got 0\ntrain.eval_every: .* got 0"):
-        train(config, data_root, tmp_path / "out", device="cpu")
-
-
 def test_numbers_that_are_not_finite_end_the_run_and_keep_the_last_save(
     changed: Change, data_root: Path, tmp_path: Path
 ) -> None:
@@ -367,3 +359,47 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(
     monkeypatch.setattr(loop, "train_step", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         train(config, data_root, tmp_path / "out", device="cpu")
+
+
+def test_starting_weights_that_are_not_there_are_named(
+    config: ExperimentConfig, data_root: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"--checkpoint .*gone\.th: no such file or folder; expected a checkpoint"
+    ):
+        train(config, data_root, tmp_path / "out", tmp_path / "gone.th", device="cpu")
+
+
+def test_a_folder_without_any_split_is_sent_to_prepare(config: ExperimentConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no prepared splits; run `cfack data prepare NAME"):
+        train(config, tmp_path, tmp_path / "out", device="cpu")
+
+
+def test_starting_weights_of_another_size_name_the_settings(
+    finished: tuple[Path, TrainResult],
+    changed: Change,
+    config: ExperimentConfig,
+    data_root: Path,
+    tmp_path: Path,
+) -> None:
+    deeper = changed(model={"vision": replace(config.model.vision, depth=2)})
+
+    with pytest.raises(
+        CheckpointError, match=r"model\.vision\.depth: 1 in the checkpoint, 2 in the configuration"
+    ):
+        train(deeper, data_root, tmp_path / "out", finished[0] / "best", device="cpu")
+
+
+def test_images_that_were_moved_are_missed_before_training(
+    config: ExperimentConfig, data_root: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(data_root, root)
+    split = read_split(root, "val")
+    split.path(0).unlink()
+
+    with pytest.raises(
+        DataError, match=rf"1 of the {len(split.records)} images of the val split are not there"
+    ):
+        train(config, root, tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
