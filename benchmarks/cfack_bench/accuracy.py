@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cfack_bench.engines import Engine
 from cfack_bench.workload import Workload
+from cfack_runtime.errors import CfackError
 from cfack_runtime.images import load_image
 from cfack_runtime.manifest import Geometry
 from cfack_runtime.metrics import query_metrics, relevance, summarize
@@ -47,14 +48,17 @@ def measure_accuracy(
         geometry: of the model.
         depths: candidates to re-rank; the deepest is run, the others are prefixes of it.
         seconds: time after which no further question is re-ranked; None for no limit.
+
+    Raises:
+        CfackError: the images were not encoded by then.
     """
     deadline = None if seconds is None else time.perf_counter() + seconds
-    embeddings, tokens = _encode_images(engine, workload, geometry)
+    embeddings, tokens = _encode_images(engine, workload, geometry, deadline)
     deepest = min(max(depths), len(embeddings))
     rankings: list[NDArray[np.int64]] = []
     scores: list[NDArray[np.float32]] = []
     for question in workload.questions:
-        if rankings and deadline is not None and time.perf_counter() > deadline:
+        if rankings and _passed(deadline):
             break
         texts = engine.encode_texts(engine.tokenizer.encode([question.caption]))
         ranking = top_k(texts.embedding, embeddings, len(embeddings)).indices[0]
@@ -79,14 +83,20 @@ def measure_accuracy(
 
 
 def _encode_images(
-    engine: Engine, workload: Workload, geometry: Geometry
+    engine: Engine, workload: Workload, geometry: Geometry, deadline: float | None
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Embeddings (G, D) and tokens (G, 1+N, C), kept in float16 as a gallery keeps them."""
     embeddings, tokens = [], []
     for start in range(0, len(workload.images), _IMAGE_BATCH):
+        if _passed(deadline):
+            raise CfackError(f"the budget left time for {start} of {len(workload.images)} images")
         paths = workload.images[start : start + _IMAGE_BATCH]
         pixels = [load_image(path, geometry.image_height, geometry.image_width) for path in paths]
         found = engine.encode_images(np.stack(pixels))
         embeddings.append(found.embedding)
         tokens.append(found.tokens.astype(np.float16))
     return np.concatenate(embeddings), np.concatenate(tokens)
+
+
+def _passed(deadline: float | None) -> bool:
+    return deadline is not None and time.perf_counter() > deadline

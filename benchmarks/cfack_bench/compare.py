@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cfack_bench.candidates import REFUSED
+from cfack_bench.differences import differences
 from cfack_bench.results import Results
 from cfack_bench.row import Row
 from cfack_bench.statistics import Rounds, flat, halves_differ
@@ -111,7 +111,7 @@ def compare(
         lost=lost,
         only_before=tuple(" ".join(key) for key in old if key not in new and key[0] not in refused),
         only_after=tuple(" ".join(key) for key in new if key not in old),
-        warnings=tuple(_warnings(before, after)),
+        warnings=tuple(differences(before, after)),
         statistic=statistic,
     )
 
@@ -169,31 +169,3 @@ def _clusters(rounds: Rounds) -> Sequence[Sequence[float]]:
         return filled
     blocks = np.array_split(flat(filled), _BLOCKS)
     return [block.tolist() for block in blocks if len(block)]
-
-
-def _warnings(before: Results, after: Results) -> list[str]:
-    names: dict[str, str] = {
-        "processor": "processors",
-        "threads": "numbers of threads",
-        "physical_cores_usable": "numbers of cores",
-        "governor": "governors",
-    }
-    pairs: list[tuple[str, Any, Any]] = [
-        (names[name], before.header["machine"][name], after.header["machine"][name]) for name in names
-    ]
-    pairs += [
-        ("GPUs or drivers", before.header["machine"].get("gpu"), after.header["machine"].get("gpu")),
-        ("model sizes", before.header["bundle"]["model"], after.header["bundle"]["model"]),
-        ("inputs", before.header.get("inputs"), after.header.get("inputs")),
-    ]
-    found = [f"different {name}: {a} and {b}" for name, a, b in pairs if a != b]
-    for title, results in (("first", before), ("second", after)):
-        busy = [row for row in results.rows if any(mark.startswith("busy") for mark in row.marks)]
-        if busy:
-            found.append(
-                f"the machine was busy in {len(busy)} of {len(results.rows)} rows of the {title} run"
-            )
-    rates = {row.key: row.details.get("rate") for row in before.rows}
-    if any(row.key in rates and row.details.get("rate") != rates[row.key] for row in after.rows):
-        found.append("open loops at different rates; give both runs the same --rate to compare them")
-    return found

@@ -109,11 +109,14 @@ class Measurement:
         results.not_run = [asdict(entry) for entry in self._lineup.not_run]
 
     def _open(self, candidate: Candidate) -> None:
+        left = self._seconds_left()
+        if left is not None and left <= 0:
+            reason = "the budget ran out before it was opened"
+            self._lineup.drop(candidate, NotRun(candidate.id, reason, _command(candidate)))
+            return
         process = self._workers.enter_context(WorkerProcess(candidate.threads))
         try:
-            limit = None
-            if self._deadline is not None:
-                limit = max(1.0, _FOR_OPENING * (self._deadline - time.perf_counter()))
+            limit = None if left is None else max(1.0, _FOR_OPENING * left)
             answer = process.ask("open", timeout=limit, folder=self._folder, candidate=vars(candidate))
         except (CandidateError, BackendError) as error:
             process.close()
@@ -125,6 +128,9 @@ class Measurement:
             if case.measure == COLD_START:
                 contestant.add_start(case, answer)
 
+    def _seconds_left(self) -> float | None:
+        return None if self._deadline is None else self._deadline - time.perf_counter()
+
     def _measure_accuracy(self, results: Results) -> None:
         assert self._suite.accuracy is not None  # asked before
         # In the order of who needs it most; the other baselines calculate what one of these does.
@@ -134,11 +140,9 @@ class Measurement:
             key=lambda one: order.index(one.candidate.backend),
         )
         for index, contestant in enumerate(asked):
-            name = contestant.candidate.id
-            self._report(f"Accuracy, {name}", 1.0, None)
-            seconds = None
-            if self._deadline is not None:
-                seconds = max(1.0, (self._deadline - time.perf_counter()) / (len(asked) - index))
+            name, left = contestant.candidate.id, self._seconds_left()
+            self._report(f"Accuracy, {name}", 1.0, left)
+            seconds = None if left is None else max(0.0, left / (len(asked) - index))
             try:
                 depths = self._suite.accuracy.candidates
                 curve = contestant.process.ask("accuracy", depths=depths, seconds=seconds)
@@ -162,15 +166,15 @@ class Measurement:
     def _note_missing(self, stopped: str, options: BenchOptions) -> None:
         """List what was not reached before the end."""
         why = f"the budget of {options.budget:g} s ran out" if stopped == BUDGET else "interrupted"
-        missed: dict[tuple[str, str], int] = {}
+        missed: dict[str, list[str]] = {}
         for case in self._cases:
             without = [c.candidate.id for c in self._contestants if c.takes(case) and case.key not in c.rows]
             if without:
-                key = case.measure, ", ".join(without)
-                missed[key] = missed.get(key, 0) + 1
-        for (measure, names), count in missed.items():
-            sizes = f", {count} sizes" if count > 1 else ""
-            what = f"{TITLES[measure]}{sizes}: {names}"
+                missed.setdefault(", ".join(without), []).append(case.measure)
+        for names, measures in missed.items():
+            counts = {TITLES[name]: measures.count(name) for name in dict.fromkeys(measures)}
+            titles = (f"{title}, {count} sizes" if count > 1 else title for title, count in counts.items())
+            what = f"{'; '.join(titles)}: {names}"
             self._lineup.not_run.append(NotRun(what, why, options.command_without_budget))
 
 

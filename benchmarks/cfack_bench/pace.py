@@ -28,6 +28,11 @@ class Pace:
         left = max(0.0, self.deadline - time.perf_counter())
         return min(wanted, _SAFETY * left / max(1, self.visits))
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no time is left for any visit."""
+        return self.deadline is not None and time.perf_counter() >= self.deadline
+
     def allows(self, candidate: str, case: str, seconds: float) -> bool:
         """Whether a visit fits, that takes as long as its last one, or `seconds` if it is the first."""
         if self.deadline is None:

@@ -17,6 +17,8 @@ FEWEST_QUESTIONS = 50
 """R@1 of fewer is not shown: that of 50 is uncertain by 14 points."""
 
 _LARGEST = 64 << 20
+_HEADER = ("created", "command", "suite", "machine", "bundle", "seconds", "stopped")
+"""Members that every run has; `inputs` and `limits` are missing from one that was interrupted early."""
 
 
 @dataclass
@@ -83,6 +85,8 @@ def load_results(path: str | Path) -> Results:
                 f"{path}: is {values['format']!r} version {values['format_version']}, expected {FORMAT!r} "
                 f"version {FORMAT_VERSION}; measure again"
             )
+        if missing := [name for name in _HEADER if name not in values]:
+            raise DataError(f"{path}: holds no {', '.join(missing)}; measure again")
         known = {"format", "format_version", "name", "candidates", "rows", "rounds", "accuracy", "not_run"}
         return Results(
             name=values["name"],

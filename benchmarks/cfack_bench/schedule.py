@@ -57,21 +57,24 @@ class Schedule:
         """Make all rounds; returns why it ended early: "", `BUDGET` or `INTERRUPTED`."""
         pace = Pace(self._visits, self.deadline)
         seconds = pace.visit_seconds(self.suite.visit_seconds)
-        began = time.perf_counter()
+        began, stopped = time.perf_counter(), ""
         try:
             for round_number in range(self.suite.rounds):
+                if pace.is_over:
+                    return BUDGET
                 second = round(time.perf_counter() - began, 1)
                 self.machine.append({"second": second, **state(self.gpu)})
                 for case in self.cases:
                     if case.measure == COLD_START and round_number >= self._cold_starts:
                         continue
                     for contestant in self._turns(round_number, case):
-                        if not pace.allows(contestant.candidate.id, case.key, seconds):
-                            return BUDGET
-                        self._visit(contestant, case, round_number, seconds, pace)
+                        if pace.allows(contestant.candidate.id, case.key, seconds):
+                            self._visit(contestant, case, round_number, seconds, pace)
+                        else:  # a shorter one may fit
+                            stopped = BUDGET
         except KeyboardInterrupt:
             return INTERRUPTED
-        return ""
+        return stopped
 
     @property
     def _cold_starts(self) -> int:

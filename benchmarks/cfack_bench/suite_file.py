@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,6 +17,9 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+
+_MOST = 1e9
+"""No size is that large; infinity and what is no number are neither."""
 
 _HERE = Path(__file__).resolve().parent
 # In an installed package the suites lie inside it; in the repository they lie beside it.
@@ -60,13 +63,13 @@ def suite_from(table: Mapping[str, Any], name: str = "suite") -> Suite:
 
 def _build(cls: type[T], table: Mapping[str, Any], where: str, faults: list[str]) -> T | None:
     hints = get_type_hints(cls)
-    known = [member.name for member in fields(cls)]  # type: ignore[arg-type]  # T is a dataclass
+    known = {member.name: member for member in fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
             faults.append(f"unknown key {where}{key}; known here: {', '.join(known)}")
         else:
-            values[key] = _convert(hints[key], value, f"{where}{key}", faults)
+            values[key] = _convert(hints[key], known[key], value, f"{where}{key}", faults)
     if faults:
         return None
     try:
@@ -76,26 +79,33 @@ def _build(cls: type[T], table: Mapping[str, Any], where: str, faults: list[str]
         return None
 
 
-def _convert(hint: Any, value: Any, where: str, faults: list[str]) -> Any:
+def _convert(hint: Any, member: Field[Any], value: Any, where: str, faults: list[str]) -> Any:
     inner = next((option for option in get_args(hint) if is_dataclass(option)), None)
     if inner is not None:
         if isinstance(value, Mapping):
             return _build(inner, value, f"{where}.", faults)  # type: ignore[arg-type]
         faults.append(f"{where}: expected a table, got {value!r}")
-    elif get_origin(hint) is tuple:
-        kind = get_args(hint)[0]
-        if isinstance(value, list | tuple) and all(_is_number(item, kind) for item in value):
-            return tuple(kind(item) for item in value)
-        faults.append(f"{where}: expected a list of numbers from 0 on, got {value!r}")
-    elif hint is str and isinstance(value, str):
+        return None
+    if hint is str:
+        if not isinstance(value, str):
+            faults.append(f"{where}: expected text, got {value!r}")
         return value
-    elif hint is not str and _is_number(value, hint):
-        return hint(value)
+    several = get_origin(hint) is tuple
+    kind, least = get_args(hint)[0] if several else hint, member.metadata.get("least", 0)
+    numbers = f"{'whole number' if kind is int else 'number'}{'s' * several} from {least:g} on"
+    if several:
+        # Nothing in the list would measure nothing, unless that is what the member begins with.
+        enough = isinstance(value, list | tuple) and (len(value) > 0 or not member.default)
+        if enough and all(_is_number(item, kind, least) for item in value):
+            return tuple(kind(item) for item in value)
+        faults.append(f"{where}: expected a list of {numbers}, got {value!r}")
+    elif _is_number(value, kind, least):
+        return kind(value)
     else:
-        faults.append(f"{where}: expected {'text' if hint is str else 'a number from 0 on'}, got {value!r}")
+        faults.append(f"{where}: expected a {numbers}, got {value!r}")
     return None
 
 
-def _is_number(value: Any, kind: type) -> bool:
+def _is_number(value: Any, kind: type, least: float) -> bool:
     allowed = int if kind is int else int | float
-    return isinstance(value, allowed) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, allowed) and not isinstance(value, bool) and least <= value < _MOST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,19 @@ from cfack_runtime.errors import CfackError, ParityError, UsageError
 
 if TYPE_CHECKING:
     from cfack_bench.results import Results
+
+
+class _RunContext(click.Context):
+    """Messages about `run` name the command as users write it, without the word."""
+
+    @property
+    def command_path(self) -> str:
+        """See `click.Context`."""
+        return super().command_path.removesuffix(" run")
+
+
+class _RunCommand(click.Command):
+    context_class = _RunContext
 
 
 class _BenchGroup(click.Group):
@@ -47,7 +61,7 @@ def command() -> None:
     """Measure a bundle, compare two measurements, or write reports of one."""
 
 
-@command.command("run")
+@command.command("run", cls=_RunCommand)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @bench_options
 def run(
@@ -137,6 +151,9 @@ def _require_place(folder: Path, *, overwrite: bool) -> None:
     found = [path for path in (folder, folder / "results.json") if path.is_file()]
     if found and (found[0] == folder or not overwrite):
         raise UsageError(f"{found[0]} is there already; name another folder, or give --overwrite")
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: cannot be written, since {parent} is no folder that one may write into")
 
 
 command.add_command(report)

@@ -77,4 +77,9 @@ class Words(click.ParamType["tuple[str, ...]"]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         """See `click.ParamType`."""
-        return value if isinstance(value, tuple) else tuple(part for part in str(value).split(",") if part)
+        if isinstance(value, tuple):
+            return value
+        words = tuple(part.strip() for part in str(value).split(","))
+        if not all(words):
+            self.fail(f"{value!r} is no list of names; write for example fp32,int8-cpu", param, ctx)
+        return words

@@ -96,7 +96,8 @@ def made_up() -> Callable[..., Results]:
             for name in dict.fromkeys(name for name, _ in rows)
         ]
         machine = {"processor": "P", "threads": 1, "physical_cores_usable": 1, "governor": "g"}
-        values = {"machine": machine, "bundle": {"model": {}}, "inputs": {}, "stopped": "", **header}
+        values = {"created": "", "command": "", "suite": {}, "seconds": 0.0, "stopped": "", "inputs": {}}
+        values |= {"machine": machine, "bundle": {"model": {}}, **header}
         sizes = {"search": {"gallery": 100, "queries": 1}, "query": {"candidates": 0, "clients": 1}}
         made = [
             Row(name, Case(measure, sizes.get(measure, {})), rounds)

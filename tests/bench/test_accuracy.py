@@ -9,6 +9,7 @@ from cfack_bench.accuracy import measure_accuracy
 from cfack_bench.candidates import Candidate
 from cfack_bench.engines import open_engine
 from cfack_bench.workload import Question, Workload
+from cfack_runtime.errors import CfackError
 from cfack_runtime.manifest import Geometry
 
 Save = Callable[[Path, list[str]], None]
@@ -44,6 +45,19 @@ def test_recall_is_measured_at_every_depth(
             (2, 100.0),
             (3, 100.0),
         ]
+
+
+def test_images_that_the_budget_leaves_no_time_for_are_an_error_and_no_figure(
+    toy_bundle: Path, toy_geometry: Geometry, tmp_path: Path, save_bands: Save
+) -> None:
+    save_bands(tmp_path / "a.png", ["red"])
+    workload = Workload(toy_bundle, None, None, (), 1, 0, (tmp_path / "a.png",), (1,), (Question("red", 1),))
+    engine = open_engine(Candidate("onnxruntime", "fp32", "cpu", 1), workload)
+
+    with pytest.raises(CfackError, match="the budget left time for 0 of 1 images"):
+        measure_accuracy(engine, workload, toy_geometry, (0,), 0.0)
+
+    engine.close()
 
 
 @pytest.mark.slow

@@ -51,6 +51,8 @@ def test_a_document_without_markers_is_found_before_the_minutes_are_spent(
         ("--budget", "0s", "no time is left for anything"),
         ("--batch", "1,none", "'1,none' is no list of positive numbers"),
         ("--rate", "0", "'0' is no list of positive numbers"),
+        ("--backend", "", "'' is no list of names; write for example fp32,int8-cpu"),
+        ("--precision", "fp32,", "'fp32,' is no list of names"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(
@@ -60,6 +62,18 @@ def test_values_that_make_no_sense_are_refused(
 
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
+    assert "Usage: bench [OPTIONS] BUNDLE" in done.output
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_minutes_are_spent(
+    toy_bundle: Path, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    done = command(toy_bundle, "--no-plots", "--out", tmp_path / "file" / "deeper" / "out")
+
+    assert isinstance(done.exception, UsageError)
+    assert "file is no folder that one may write into" in str(done.exception)
 
 
 def test_a_name_that_is_no_file_name_is_refused(toy_bundle: Path, command: Command) -> None:

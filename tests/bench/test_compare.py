@@ -95,6 +95,17 @@ def test_another_machine_is_said(made_up: Callable[..., Results], noisy: Callabl
     )
 
 
+def test_other_versions_are_said(made_up: Callable[..., Results], noisy: Callable[..., Rounds]) -> None:
+    def run(version: str, seed: int) -> Results:
+        results = made_up({ROW: noisy(10.0, seed)})
+        results.header["machine"]["packages"] = {"onnxruntime": version, "numpy": "2.4.6"}
+        return results
+
+    assert compare(run("1.31", 1), run("1.32", 2)).warnings == (
+        "different versions of onnxruntime: 1.31 and 1.32",
+    )
+
+
 def test_runs_without_a_common_row_are_refused(made_up: Callable[..., Results]) -> None:
     with pytest.raises(UsageError, match="no row in common"):
         compare(made_up({ROW: [[1.0]]}), made_up({("onnxruntime/fp32", "query"): [[1.0]]}))

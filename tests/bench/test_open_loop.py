@@ -29,6 +29,16 @@ def test_latency_counts_from_the_due_time_and_a_pause_delays_those_behind_it() -
     assert loop.wall == pytest.approx(21.0)
 
 
+def test_a_loop_that_cannot_keep_up_ends_after_three_times_its_arrivals() -> None:
+    clock = FakeClock()
+
+    loop = run_open_loop(np.arange(1.0, 101.0), lambda _: clock.sleep(30.0), clock)
+
+    assert len(loop.latency) == 10  # 301 s, where the arrivals take 100
+    clock = FakeClock()
+    assert len(run_open_loop(np.arange(0.1, 0.7, 0.1), lambda _: clock.sleep(30.0), clock).latency) == 5
+
+
 def test_arrivals_have_the_rate_asked_for_and_repeat_with_the_seed() -> None:
     due = poisson_arrivals(50.0, 4000, (0, 1))
 

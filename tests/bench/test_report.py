@@ -153,6 +153,8 @@ def test_committed_tables_are_those_of_the_committed_results(document: str) -> N
 
     assert names or document == "README.md"
     for name in names:
+        if re.search(rf"<!-- cfack-bench {name} -->\n\s*<!-- /cfack-bench -->", text):
+            continue  # nothing measured stands there yet, so nothing can differ
         results = load_results(ROOT / "benchmarks" / "results" / f"{name}.json")
         assert table_text(results) in text, (
             f"run: cfack bench report benchmarks/results/{name}.json --export-table"

@@ -209,6 +209,9 @@ def test_files_that_are_no_results_are_refused(tmp_path: Path) -> None:
         load_results(tmp_path / "a.json")
     with pytest.raises(DataError, match=r"is no results\.json"):
         load_results(tmp_path / "b.json")
+    (tmp_path / "d.json").write_text('{"format": "cfack-bench", "format_version": 1, "name": "d"}')
+    with pytest.raises(DataError, match="holds no created, command, suite, machine, bundle"):
+        load_results(tmp_path / "d.json")
     with pytest.raises(DataError, match="no such file"):
         load_results(tmp_path / "c.json")
 

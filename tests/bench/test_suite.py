@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,31 @@ def test_every_fault_is_named_at_once() -> None:
 
     message = str(caught.value)
     assert "unknown key round;" in message
-    assert "visit_seconds: expected a number from 0 on, got 'long'" in message
-    assert "query.candidates: expected a list of numbers from 0 on" in message
+    assert "visit_seconds: expected a number from 0.001 on, got 'long'" in message
+    assert "query.candidates: expected a list of whole numbers from 0 on, got [-1]" in message
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"image_encoding": {"batch": [0]}}, "image_encoding.batch: expected a list of whole numbers from 1"),
+        ({"image_encoding": {"batch": []}}, "image_encoding.batch: expected a list of whole numbers from 1"),
+        ({"text_encoding": {"tokens": [1]}}, "text_encoding.tokens: expected a list of whole numbers from 2"),
+        ({"search": {"k": 0}}, "search.k: expected a whole number from 1 on, got 0"),
+        ({"query": {"clients": [0]}}, "query.clients: expected a list of whole numbers from 1 on, got [0]"),
+        ({"rounds": True}, "rounds: expected a whole number from 1 on, got True"),
+        ({"visit_seconds": float("nan")}, "visit_seconds: expected a number from 0.001 on, got nan"),
+        ({"query": {}, "open_loop": {"loads": [0]}}, "open_loop.loads: expected a list of numbers from 0.01"),
+        ({"open_loop": {}}, "open_loop needs query"),
+        ({"query": 3}, "query: expected a table, got 3"),
+        ({"description": 3}, "description: expected text, got 3"),
+    ],
+)
+def test_sizes_that_measure_nothing_are_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        suite_from(table)
+
+    assert message in str(caught.value)
 
 
 def test_an_unknown_suite_names_the_known_ones() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from cfack_bench.cases import COLD_START, ON_GPU
 from cfack_bench.device.call import PARTS
-from cfack_bench.report.names import accuracy
+from cfack_bench.report.names import accuracy, parity
 from cfack_bench.results import Results
 from cfack_bench.row import Row
 from cfack_bench.statistics import Figures, figures
@@ -52,6 +52,12 @@ def megabytes(count: int | None) -> str:
     return DASH if count is None else f"{count / 1e6:.0f}"
 
 
+def _cold_start(results: Results, candidate: str) -> str:
+    """Median in seconds, of the row that has it."""
+    starts = (row for row in results.rows if (row.candidate, row.case.measure) == (candidate, COLD_START))
+    return next((number(row.figures.p50 / 1e3) for row in starts), DASH)
+
+
 def _half_width(found: Figures) -> str:
     """Of the median's interval, as a share of it; of fewer than six samples there is no such interval."""
     if found.samples < 6:
@@ -84,6 +90,9 @@ COLUMNS: dict[str, Cell] = {
     "limit": lambda _, row: DASH if row.share_of_limit is None else f"{row.share_of_limit:.0%}",
     "MB": lambda _, row: megabytes(row.peak_host_bytes),
     "GPU MB": lambda _, row: megabytes(row.peak_device_bytes),
+    "model MB": lambda results, row: megabytes(results.candidate(row.candidate)["model_bytes"]),
+    "cold s": lambda results, row: _cold_start(results, row.candidate),
+    "parity": lambda results, row: parity(results.candidate(row.candidate)),
     "accuracy": lambda results, row: accuracy(
         results, results.candidate(row.candidate), row.case.parameters.get("candidates")
     ),

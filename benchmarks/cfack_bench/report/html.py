@@ -14,19 +14,30 @@ from cfack_bench.report.view import tables
 from cfack_bench.results import Results
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --line: #8884; --soft: GrayText; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .2rem .45rem; border-bottom: 1px solid var(--line); text-align: right; }
+th { vertical-align: bottom; } td { white-space: nowrap; }
 th.word, td.word { text-align: left; }
 tbody tr:hover { background: #8881; }
-p.note, .legend { color: var(--soft); font-size: .85rem; }
+td.word:first-child, th.word:first-child { position: sticky; left: 0; background: Canvas; }
+p.note { color: var(--soft); font-size: .85rem; }
 img { max-width: 100%; background: white; border-radius: 4px; }
 code { background: #8882; padding: 0 .25rem; border-radius: 3px; }
 .stop { border-left: 4px solid #d55e00; padding-left: .8rem; }
 """
+
+
+_ALT = {
+    "latency-candidates.png": "Median latency of a query and R@1, against the number of candidates re-ranked",
+    "throughput-accuracy.png": "Queries a second against R@1, a line for each candidate",
+    "latency-batch.png": "Median latency of image encoding against the batch, a line for each candidate",
+    "stages.png": "Share of each stage in the time of a query, a bar for each candidate",
+}
+"""What a picture says to those who do not see it; the figures are in the tables."""
 
 
 def html_page(results: Results, plots: Mapping[str, bytes]) -> str:
@@ -78,7 +89,7 @@ def _table(table: Table) -> str:
 
 def _pictures(plots: Mapping[str, bytes]) -> list[str]:
     return [
-        f'<p><img alt="{escape(name.removesuffix(".png"))}" '
+        f'<p><img alt="{escape(_ALT.get(name, name))}" '
         f'src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>'
         for name, data in plots.items()
     ]

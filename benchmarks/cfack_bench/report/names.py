@@ -84,19 +84,29 @@ def accuracy(results: Results, account: Mapping[str, Any], depth: float | None =
         account: of a candidate.
         depth: candidates re-ranked; None for as many as were measured.
     """
-    parity = account["parity"]
+    summary = account["parity"]
     if account["status"] == REFUSED:
         return "gate failed"
     points = {point["candidates"]: point["r1"] for point in curve(results, account)}
     if points and (depth is None or depth in points):
         return f"R@1 {points[max(points) if depth is None else depth]:.1f}"
-    if parity is None:
+    if summary is None:
         return "reference"
     figure = "dual_r1" if depth == 0 else "reranked_r1"
-    if parity.get("retrieval_measured") and figure in parity:
-        return f"R@1 {parity[figure]:.1f}"
-    errors = [value for name, value in parity.items() if name.endswith("_error")]
+    if summary.get("retrieval_measured") and figure in summary:
+        return f"R@1 {summary[figure]:.1f}"
+    errors = [value for name, value in summary.items() if name.endswith("_error")]
     return f"err {max(errors):.0e}" if errors else "passed"
+
+
+def parity(account: Mapping[str, Any]) -> str:
+    """The gate of the bundle in a word or two; "-" for what is not compared with PyTorch."""
+    summary = account["parity"]
+    if summary is None:
+        return "-"
+    errors = [value for name, value in summary.items() if name.endswith("_error")]
+    words = "passed" if summary["passed"] is True else "failed"
+    return f"{words}, err {max(errors):.0e}" if errors else words
 
 
 def curve(results: Results, account: Mapping[str, Any]) -> list[dict[str, float]]:

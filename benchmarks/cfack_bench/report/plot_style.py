@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people of every colour vision tell apart.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 _MARKERS = "osD^vPX*"
+_COLUMNS = 5
+"""Of a legend, at most."""
 
 
 def plain_numbers(axes: Axes) -> None:
@@ -37,17 +40,17 @@ def color(index: int) -> str:
     return _COLORS[index % len(_COLORS)]
 
 
-def finish(axes: Axes, title: str, columns: int = 1) -> None:
-    """Title, grid and legend; a legend of several columns stands below the plot."""
+def finish(axes: Axes, title: str) -> None:
+    """Title, grid, and a legend below the plot, where it covers nothing."""
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if columns > 1:
+    named = sum(len(one.get_legend_handles_labels()[0]) for one in axes.figure.axes)
+    if named:
+        columns = math.ceil(named / math.ceil(named / _COLUMNS))
         axes.figure.legend(frameon=False, fontsize=8, ncols=columns, loc="outside lower center")
-    elif axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
 
 
 def marker(index: int) -> str:

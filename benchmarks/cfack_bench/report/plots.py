@@ -44,7 +44,7 @@ def draw_plots(results: Results) -> dict[str, bytes]:
         FigureCanvasAgg(figure)
         if draw(results, figure):
             data = io.BytesIO()
-            figure.savefig(data, format="png")
+            figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.12)
             drawn[name] = data.getvalue()
     return drawn
 
@@ -72,24 +72,29 @@ def _latency_against_candidates(results: Results, figure: Figure) -> bool:
     _lines(results, axes, rows, "candidates")
     axes.set(xlabel="candidates re-ranked", ylabel="median of a query, ms")
     axes.set_ylim(bottom=0)
-    if results.accuracy:
+    lines = _accuracy_lines(results)
+    if lines:
         right = axes.twinx()
-        for index, account in enumerate(results.candidates):
-            points = curve(results, account)
+        for (at, values), owners in lines.items():
+            alone = len(owners) == 1
+            index = owners[0]
+            names = ", ".join(label(results.candidates[owner]) for owner in owners)
             right.plot(
-                [point["candidates"] for point in points],
-                [point["r1"] for point in points],
+                at,
+                values,
                 linestyle=":",
-                marker=marker(index),
+                marker=marker(index) if alone else "",
                 markersize=4,
-                color=color(index),
+                color=color(index) if alone else "#777777",
+                label=f"R@1 of {'all measured' if len(lines) == 1 and len(owners) > 1 else names}",
             )
         right.set_ylabel("R@1, percent (dotted)")
         right.spines["top"].set_visible(False)
         right.set_ylim(0, 100)
         title = "A query: latency (solid) and R@1 (dotted)"
     else:
-        title = "A query: latency against candidates (R@1 was not measured: give --data)"
+        why = "R@1 of too few captions is not shown" if results.accuracy else "--data would add R@1"
+        title = f"A query: latency against candidates ({why})"
     finish(axes, title)
     return True
 
@@ -97,6 +102,7 @@ def _latency_against_candidates(results: Results, figure: Figure) -> bool:
 def _throughput_against_accuracy(results: Results, figure: Figure) -> bool:
     axes = figure.add_subplot()
     found = False
+    written: list[tuple[str, tuple[float, float]]] = []
     # Without it, differences that 200 questions cannot tell would look like findings.
     uncertain = uncertainty(results)
     for index, account in enumerate(results.candidates):
@@ -114,10 +120,14 @@ def _throughput_against_accuracy(results: Results, figure: Figure) -> bool:
         found = True
         places = [(points[row.case.parameters["candidates"]], row.throughput) for row in rows]
         at, rates = zip(*places, strict=True)
-        axes.errorbar(at, rates, xerr=uncertain, **style(index), elinewidth=0.6, label=label(account))
-        for (accuracy, rate), row in zip(places, rows, strict=True):
+        bars = axes.errorbar(at, rates, xerr=uncertain, **style(index), elinewidth=0.6, label=label(account))
+        for bar in bars[2]:
+            bar.set_alpha(0.4)
+        for place, row in zip(places, rows, strict=True):
             text = f"{row.case.parameters['candidates']:g}"
-            axes.annotate(text, (accuracy, rate), textcoords="offset points", xytext=(5, 5), fontsize=8)
+            if not any(text == other and _close(place, there) for other, there in written):
+                written.append((text, place))
+                axes.annotate(text, place, textcoords="offset points", xytext=(6, 5), fontsize=8)
     axes.set(xlabel="R@1, percent, with its 95 % interval", ylabel="queries a second, one client")
     axes.set_yscale("log")
     plain_numbers(axes)
@@ -129,7 +139,8 @@ def _stages(results: Results, figure: Figure) -> bool:
     rows = [row for row in results.rows if row.case.measure == QUERY and row.stages]
     if not rows:
         return False
-    rows.sort(key=lambda row: (row.case.parameters["candidates"], row.candidate), reverse=True)
+    order = [account["id"] for account in results.candidates]
+    rows.sort(key=lambda row: (row.case.parameters["candidates"], order.index(row.candidate)), reverse=True)
     figure.set_size_inches(_SIZE[0], max(2.6, 0.32 * len(rows) + 1.4))
     axes = figure.add_subplot()
     names = [
@@ -145,8 +156,23 @@ def _stages(results: Results, figure: Figure) -> bool:
         text = f"{number(sum(values))} ms"
         axes.annotate(text, (101, place), va="center", fontsize=8, annotation_clip=False)
     axes.set(xlabel="share of the stages' medians, percent; their sum at the end", xlim=(0, 100))
-    finish(axes, "Where the time of a query goes", columns=len(STAGES))
+    finish(axes, "Where the time of a query goes")
     return True
+
+
+def _accuracy_lines(results: Results) -> dict[tuple[tuple[float, ...], tuple[float, ...]], list[int]]:
+    """Candidates and R@1 -> numbers of those who have them: lines on top of each other show only the last."""
+    lines: dict[tuple[tuple[float, ...], tuple[float, ...]], list[int]] = {}
+    for index, account in enumerate(results.candidates):
+        if points := curve(results, account):
+            at, values = zip(*((point["candidates"], point["r1"]) for point in points), strict=True)
+            lines.setdefault((at, values), []).append(index)
+    return lines
+
+
+def _close(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two labels at (R@1, rate) would cover each other."""
+    return abs(one[0] - other[0]) < 1 and 0.7 < one[1] / other[1] < 1.4
 
 
 def _lines(results: Results, axes: Axes, rows: Sequence[Row], parameter: str) -> None:

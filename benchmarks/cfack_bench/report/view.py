@@ -31,7 +31,7 @@ def tables(results: Results, *, narrow: bool = False) -> list[Table]:
         results: of a run.
         narrow: for a terminal of 80 columns, which has no room for every column.
     """
-    found = [summary(results)] if results.candidates else []
+    found = [summary(results, document=not narrow)] if results.candidates else []
     notes = dict(_NOTES)
     on_gpu = [row.case.measure for row in results.rows if row.case.on_device]
     if on_gpu:
