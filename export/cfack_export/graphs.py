@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cfack.config import ModelConfig
 from cfack.modeling import CFACK, normalize_pixels
+from cfack_export.image_rewrite import rewrite_vision_encoder
 from cfack_export.rewrites import OneImageGraph, OneTextGraph
 from cfack_runtime.graph_contract import (
     IMAGE_ENCODER,
@@ -45,6 +46,7 @@ class ImageEncoderGraph(nn.Module):
     def __init__(self, model: CFACK) -> None:
         super().__init__()
         self.model = _parts(model, "vision_encoder", "vision_projection")
+        self.model._modules["vision_encoder"] = rewrite_vision_encoder(model.vision_encoder)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Map uint8 (B, H, W, 3) to image_embedding (B, D) and image_tokens (B, 1+N, C)."""
@@ -95,7 +97,8 @@ def geometry(config: ModelConfig) -> Geometry:
 def graph_specs(model: CFACK) -> tuple[GraphSpec, ...]:
     """Describe the graphs of a model, in the order of the contract.
 
-    Their modules share the model's weights, and hold none of those that only training uses.
+    Their modules share the model's weights but for those that a rewrite changes, and hold none of those that
+    only training uses.
     """
     modules = {
         IMAGE_ENCODER: ImageEncoderGraph(model),

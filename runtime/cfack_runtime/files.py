@@ -75,6 +75,22 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False, sync: bool = Tru
         raise
 
 
+def move_folder(folder: Path, path: str | Path, *, overwrite: bool = False) -> None:
+    """Give a finished folder its name, by the rules of `atomic_folder`.
+
+    Args:
+        folder: on the file system of `path`, its files on the disk.
+        path: its new name.
+        overwrite: replace a folder that holds something. An empty one is always replaced.
+
+    Raises:
+        UsageError: `path` is a file, or a folder that holds something and `overwrite` is off.
+    """
+    path = Path(path).resolve()
+    _refuse_to_replace(path, overwrite)
+    _swap(folder, path)
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's content, as 64 hexadecimal digits."""
     digest = hashlib.sha256()

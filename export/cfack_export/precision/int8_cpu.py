@@ -16,9 +16,9 @@ from pathlib import Path
 
 from cfack_export.precision.editing import drop_unused_weights, read_graph, replace_output, write_graph
 from cfack_export.precision.int8_cpu_attention import unfold_attention
-from cfack_export.precision.int8_cpu_gains import fold_gains, fold_normalization
+from cfack_export.precision.int8_cpu_pixels import fold_normalization
 from cfack_export.precision.int8_cpu_rows import TokenRows
-from cfack_export.precision.int8_cpu_separate import separate_products
+from cfack_export.precision.int8_cpu_self_attention import fuse_self_attention
 from cfack_export.precision.layers import split_layers
 from cfack_export.precision.reports import Int8Report
 
@@ -39,14 +39,14 @@ def to_int8_cpu(source: Path, out: Path, graph: str, *, exclude: Collection[str]
         BundleError: the source cannot be read.
     """
     model = read_graph(source)
-    fold_gains(model)
     fold_normalization(model)
     chosen, skipped = split_layers(model, exclude)
     names = tuple(node.name or "" for node in chosen)
     rows = TokenRows(model)
-    for node in separate_products(model, chosen):
+    for node in chosen:
         replace_output(node, rows.product(node))
     names += unfold_attention(model, rows, exclude)
+    fuse_self_attention(model)
     drop_unused_weights(model)
     write_graph(model, out)
     return Int8Report(graph, "dynamic", names, tuple(skipped))
