@@ -24,11 +24,11 @@ test-long: $(VENV)/installed-dev
 # clang with libclang-rt-14-dev for its fuzzers; libraries that are missing are unpacked below build/, from Debian's
 # packages.
 c: $(VENV)/installed-dev c-needs
-	cmake -S runtime/c -B $(C_BUILD) -DCMAKE_PREFIX_PATH=$(abspath $(C_BUILD))/debian/usr \
-	  -DONNXRuntime_ROOT=$(abspath $(C_BUILD))/onnxruntime
+	cmake -S runtime/c -B $(C_BUILD) -DCMAKE_PREFIX_PATH="$(abspath $(C_BUILD))/debian/usr" \
+	  -DONNXRuntime_ROOT="$(abspath $(C_BUILD))/onnxruntime"
 	cmake --build $(C_BUILD) --parallel 2
-	CFACK_ONNXRUNTIME=$$($(BIN)/python -c "$(FIND_ONNXRUNTIME)") ctest --test-dir $(C_BUILD) --output-on-failure
-	CFACK_C_BUILD=$(abspath $(C_BUILD)) $(BIN)/pytest -m "c and not slow" -rs tests/c
+	CFACK_ONNXRUNTIME="$$($(BIN)/python -c "$(FIND_ONNXRUNTIME)")" ctest --test-dir $(C_BUILD) --output-on-failure
+	CFACK_C_BUILD="$(abspath $(C_BUILD))" $(BIN)/pytest -m "c and not slow" -rs tests/c
 
 # What `make c` fetches.
 c-needs:

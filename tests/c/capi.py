@@ -167,13 +167,17 @@ def built(name: str, source: Path, targets: list[str], **options: object) -> Pat
         for name in ("ONNXRUNTIME_INCLUDE_DIR", "CMAKE_PREFIX_PATH")
         if _cached(name)
     ]
-    settings = [f"-D{key}={value}" for key, value in options.items()]
+    settings = [*same, *(f"-D{key}={value}" for key, value in options.items())]
+    # CMake forgets settings when it is given another compiler than last time: it then has to begin anew.
+    before = folder / "settings.txt"
+    is_same = before.exists() and before.read_text() == "\n".join(settings)
     for command in (
-        ["cmake", "-S", source, "-B", folder, *same, *settings],
+        ["cmake", *([] if is_same else ["--fresh"]), "-S", source, "-B", folder, *settings],
         ["cmake", "--build", folder, "--parallel", "2", *(f"--target={target}" for target in targets)],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+    before.write_text("\n".join(settings))
     return folder
 
 

@@ -13,7 +13,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import capi
 
-INVALID = -1
 HEADER = capi.ROOT / "runtime" / "c" / "include" / "cfack.h"
 
 
@@ -67,13 +66,3 @@ def test_structs_of_the_first_header_are_still_taken(
     assert (info[0], *info[9:]) == (72, 0xAB, 0xAB, 0xAB)
     library.c.cfack_gallery_free(gallery)
     library.c.cfack_bundle_free(bundle)
-
-
-@pytest.mark.parametrize("size", [0, 8, 39, 65537])
-def test_a_size_that_no_header_had_is_refused(library: capi.Library, size: int) -> None:
-    options = capi.SearchOptions(size, 3)
-    with pytest.raises(capi.LibraryError, match=f"size is {size}, expected 48") as caught:
-        library.call(
-            "cfack_search", c.byref(c.c_void_p()), c.c_void_p(1), c.c_void_p(1), None, 0, c.byref(options)
-        )
-    assert caught.value.code == INVALID

@@ -132,3 +132,21 @@ def test_a_query_runs_the_rewrite_for_one_text(
         assert [hit[2] for hit in mine] == pytest.approx([logits[hit[0]] + 1 for hit in mine])
     library.c.cfack_gallery_free(opened)
     library.c.cfack_bundle_free(bundle)
+
+
+@pytest.mark.slow
+def test_images_that_many_queries_share_are_matched_once(
+    library: capi.Library, trained_tiny: Path, tmp_path: Path
+) -> None:
+    path, gallery = trained_tiny / "person.cfack", trained_tiny / "gallery"
+    bundle, ours = library.open("bundle", path), library.open("gallery", gallery)
+    many = [f"{query}{' and a coat' * (i % 3)}" for i in range(60) for query in QUERIES]
+    hits = library.search(bundle, ours, many, rerank=64)
+    with Retriever.open(path) as retriever:
+        opened = Gallery.open(gallery)
+        assert retriever.pair_cost.texts_that_pay(15) < len(many)
+        for mine, other in zip(hits, retriever.search_many(opened, many, rerank=64), strict=True):
+            assert [hit[0] for hit in mine] == [str(hit.path.relative_to(opened.root)) for hit in other]
+            assert [hit[2] for hit in mine] == pytest.approx([hit.match_logit for hit in other], abs=1e-5)
+    library.c.cfack_gallery_free(ours)
+    library.c.cfack_bundle_free(bundle)

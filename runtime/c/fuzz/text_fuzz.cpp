@@ -29,9 +29,10 @@ const cfack::Tokenizer& tokenizer() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   std::vector<int64_t> ids;
+  cfack::TokenizerMemory memory;
   for (const bool normalize : {true, false}) {
     try {
-      tokenizer().encode(text, ids, normalize);
+      tokenizer().encode(text, ids, memory, normalize);
       if (ids.size() < 2 || ids.size() > 16 || ids.front() != 2 || ids.back() != 3) std::abort();
     } catch (const cfack::Error& error) {
       if (error.code() != CFACK_ERROR_DATA) std::abort();

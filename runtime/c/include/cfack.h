@@ -34,8 +34,9 @@ extern "C" {
  *   caller sets and this library does not know are refused if they are not zero.
  * - Strings are UTF-8 and end with NUL. A path is taken as the system takes it.
  * - Threads: an opened bundle and an opened gallery never change, and any number of threads may use one at the same
- *   time. `cfack_images`, `cfack_writer` and `cfack_results` belong to one thread at a time. No thread may use a
- *   handle while another frees it.
+ *   time. `cfack_images`, `cfack_writer` and `cfack_results` belong to one thread at a time. No call may begin with a
+ *   handle that another thread is freeing. A call that is under way holds its bundle and its gallery until it returns,
+ *   so freeing these meanwhile, from a callback for example, is safe; freeing anything else that is in use is not.
  */
 
 /** The version of this header. */
@@ -163,7 +164,7 @@ typedef struct cfack_bundle_info {
 /** Fill `*out`, whose `size` is set. Its strings are valid until the bundle is freed. */
 CFACK_API int cfack_bundle_get_info(cfack_bundle_info *out, const cfack_bundle *bundle);
 
-/** Free a bundle and its graphs. No other thread may be using it. */
+/** Free a bundle. Its graphs are freed with the last call and the last writer that uses them. */
 CFACK_API void cfack_bundle_free(cfack_bundle *bundle);
 
 /** @section Texts */
@@ -292,7 +293,7 @@ CFACK_API int cfack_gallery_find(uint64_t *out, const cfack_gallery *gallery, co
 /** Copy the embedding of an image, `embed_dim` floats. Fails with CFACK_ERROR_NOT_FOUND. */
 CFACK_API int cfack_gallery_get_embedding(float *out, const cfack_gallery *gallery, uint64_t place);
 
-/** Free a gallery. No other thread may be using it; results of searches stay valid. */
+/** Free a gallery. Searches that run end as if it were not freed, and results of searches stay valid. */
 CFACK_API void cfack_gallery_free(cfack_gallery *gallery);
 
 /** @section Writing a gallery */
@@ -300,25 +301,44 @@ CFACK_API void cfack_gallery_free(cfack_gallery *gallery);
 /** The one process that may change a gallery. Belongs to one thread at a time. */
 typedef struct cfack_writer cfack_writer;
 
+/** How image tokens are kept, which re-ranking needs. A gallery has them, or not, for all of its images. */
+enum {
+    CFACK_TOKENS_NONE = 0,    /**< not */
+    CFACK_TOKENS_DEFAULT = 1, /**< as the gallery has them; FP16 in a new one */
+    CFACK_TOKENS_FP16 = 2,    /**< in 16 bits */
+    CFACK_TOKENS_INT8 = 3     /**< in 8 bits and a scale for each token: half the size. Refused unless the bundle says
+                                   that re-ranking from such tokens passed its parity gate, or `allow_unmeasured` */
+};
+
+/** How embeddings are kept. */
+enum {
+    CFACK_EMBEDDINGS_DEFAULT = 0, /**< as the gallery has them; FP32 in a new one */
+    CFACK_EMBEDDINGS_FP32 = 1,    /**< in 32 bits */
+    CFACK_EMBEDDINGS_FP16 = 2     /**< in 16 bits: half the size, cosines move by some 1e-4 */
+};
+
 /** How a gallery is written. */
 typedef struct cfack_writer_options {
     size_t size;      /**< `sizeof(cfack_writer_options)` */
     const char *root; /**< folder that the images' paths are relative to; NULL: the gallery's own folder. It is kept as
                            an absolute path and must be the same for all images of a gallery */
-    int32_t tokens;   /**< 1: keep image tokens, which re-ranking needs; 0: do not. The same for all images */
-    int32_t reserved; /**< 0 */
+    int32_t tokens;     /**< a `CFACK_TOKENS_` */
+    int32_t embeddings; /**< a `CFACK_EMBEDDINGS_` */
+    int32_t allow_unmeasured; /**< 1: take INT8 tokens whatever the bundle says of them */
+    int32_t reserved;   /**< 0 */
 } cfack_writer_options;
 
-/** The defaults: root is the gallery's own folder, tokens are kept. */
-#define CFACK_WRITER_OPTIONS_INIT { sizeof(cfack_writer_options), NULL, 1, 0 }
+/** The defaults: root is the gallery's own folder, tokens and embeddings are kept as the gallery has them. */
+#define CFACK_WRITER_OPTIONS_INIT { sizeof(cfack_writer_options), NULL, CFACK_TOKENS_DEFAULT, 0, 0, 0 }
 
 /** The same as `CFACK_WRITER_OPTIONS_INIT`, for languages without macros. */
 CFACK_API int cfack_writer_options_init(cfack_writer_options *options);
 
-/** Open a gallery for writing, and make it if there is none. `bundle` encodes the images and must not be freed before
- *  the writer. `options` may be NULL. End with `cfack_writer_close`, or `cfack_writer_free`.
- *  Fails with CFACK_ERROR_GALLERY if another process is writing, or the folder holds something else or was made with
- *  another `root` or `tokens`; with CFACK_ERROR_EMBEDDING_SPACE if it belongs to another model. */
+/** Open a gallery for writing, and make it if there is none. `bundle` encodes the images; it may be freed before the
+ *  writer, which holds it. `options` may be NULL. End with `cfack_writer_close`, or `cfack_writer_free`.
+ *  Fails with CFACK_ERROR_GALLERY if another process is writing, or the folder cannot be written, holds something else
+ *  or was made with another `root`, `tokens` or `embeddings`; with CFACK_ERROR_EMBEDDING_SPACE if it belongs to another
+ *  model; with CFACK_ERROR_INVALID for options out of range, and for INT8 tokens that are refused. */
 CFACK_API int cfack_writer_open(cfack_writer **out, const char *path, const cfack_bundle *bundle,
                                 const cfack_writer_options *options);
 
@@ -346,17 +366,19 @@ CFACK_API void cfack_writer_free(cfack_writer *writer);
 /** How a folder is indexed. Callbacks run in the calling thread. */
 typedef struct cfack_index_options {
     size_t size;         /**< `sizeof(cfack_index_options)` */
-    int32_t tokens;      /**< 1: keep image tokens, which re-ranking needs; 0: do not */
-    uint32_t batch_size; /**< images encoded at a time */
+    int32_t tokens;      /**< a `CFACK_TOKENS_` */
+    uint32_t batch_size; /**< images decoded before they are encoded */
     int (*progress)(uint64_t done, uint64_t total, void *payload); /**< counts files that have to be encoded; anything
                               but 0 stops, and what was encoded so far stays in the gallery. May be NULL */
     void (*skipped)(const char *path, const char *reason, void *payload); /**< told of each file that cannot be read.
                                                                                May be NULL */
     void *payload;       /**< given to the callbacks */
+    int32_t embeddings;  /**< a `CFACK_EMBEDDINGS_` */
+    int32_t allow_unmeasured; /**< 1: take INT8 tokens whatever the bundle says of them */
 } cfack_index_options;
 
-/** The defaults: tokens are kept, 8 images at a time, no callbacks. */
-#define CFACK_INDEX_OPTIONS_INIT { sizeof(cfack_index_options), 1, 8, NULL, NULL, NULL }
+/** The defaults: tokens and embeddings are kept as the gallery has them, 8 images at a time, no callbacks. */
+#define CFACK_INDEX_OPTIONS_INIT { sizeof(cfack_index_options), CFACK_TOKENS_DEFAULT, 8, NULL, NULL, NULL, 0, 0 }
 
 /** The same as `CFACK_INDEX_OPTIONS_INIT`, for languages without macros. */
 CFACK_API int cfack_index_options_init(cfack_index_options *options);

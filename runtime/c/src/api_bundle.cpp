@@ -10,6 +10,7 @@
 
 using cfack::Error;
 using cfack::guarded;
+using cfack::hold;
 using cfack::require_given;
 using cfack::require_range;
 
@@ -64,8 +65,8 @@ int cfack_has_engines(int backend) { return cfack::has_engines(backend) ? 1 : 0;
 int cfack_bundle_get_info(cfack_bundle_info* out, const cfack_bundle* bundle) {
   return guarded([&] {
     require_given(out, "out");
-    require_given(bundle, "bundle");
-    const cfack::Bundle& b = *bundle->bundle;
+    const auto held = hold(bundle);
+    const cfack::Bundle& b = *held;
     const cfack::Geometry& g = b.geometry();
     const cfack_bundle_info info = {sizeof info,         b.path().c_str(),      b.precision().c_str(),
                                     b.embedding_space().c_str(), b.onnxruntime_version().c_str(), g.image_height,
@@ -82,10 +83,12 @@ void cfack_bundle_free(cfack_bundle* bundle) { delete bundle; }
 int cfack_tokenize(int64_t* ids, size_t* count, const cfack_bundle* bundle, const char* text) {
   return guarded([&] {
     require_given(count, "count");
-    require_given(bundle, "bundle");
+    const auto held = hold(bundle);
     require_given(text, "text");
-    std::vector<int64_t> found;
-    bundle->bundle->tokenizer().encode(text, found);
+    cfack::Bundle::Lease work(*held);
+    if (work->ids.empty()) work->ids.resize(1);
+    std::vector<int64_t>& found = work->ids[0];
+    held->tokenizer().encode(text, found, work->tokenizer);
     const size_t room = *count;
     *count = found.size();
     if (found.size() > room) {
@@ -99,18 +102,18 @@ int cfack_tokenize(int64_t* ids, size_t* count, const cfack_bundle* bundle, cons
 
 int cfack_encode_texts(float* embeddings, const cfack_bundle* bundle, const char* const* texts, size_t count) {
   return guarded([&] {
-    require_given(bundle, "bundle");
+    const auto held = hold(bundle);
     if (count == 0) return;
     require_given(embeddings, "embeddings");
     require_given(texts, "texts");
-    const cfack::Bundle& b = *bundle->bundle;
+    const cfack::Bundle& b = *held;
     const size_t dim = b.geometry().embed_dim;
     cfack::Bundle::Lease work(b);
     cfack::tokenize(b, texts, count, "caption", &*work);
-    cfack::sort_by_length(count, &*work);
+    cfack::sort_by_length(0, count, &*work);
     cfack::RunResult encoded;
     for (size_t start = 0, end = 0; start < count; start = end) {
-      end = cfack::batch_end(*work, count, start);
+      end = cfack::batch_end(*work, start);
       const size_t* rows = work->order.data() + start;
       cfack::run_text_encoder(b, &*work, rows, end - start, &encoded);
       const auto* from = static_cast<const float*>(encoded.get("text_embedding").data);

@@ -1,6 +1,8 @@
 // Entry points: gallery, writer, index.
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "error.h"
 #include "handles.h"
@@ -10,16 +12,17 @@
 
 using cfack::Error;
 using cfack::guarded;
+using cfack::hold;
 using cfack::require_given;
 
 namespace {
 
 constexpr size_t kLongestName = 100;
 
-void require_place(const cfack_gallery* gallery, uint64_t place) {
-  if (place >= gallery->gallery->size()) {
-    throw Error(CFACK_ERROR_NOT_FOUND, gallery->gallery->path() + ": has no image " + std::to_string(place) +
-                                           ", only " + std::to_string(gallery->gallery->size()));
+void require_place(const cfack::Gallery& gallery, uint64_t place) {
+  if (place >= gallery.size()) {
+    throw Error(CFACK_ERROR_NOT_FOUND, gallery.path() + ": has no image " + std::to_string(place) + ", only " +
+                                           std::to_string(gallery.size()));
   }
 }
 
@@ -51,6 +54,14 @@ cfack::ImageRecord read_record(const cfack_gallery_image* given, size_t index) {
   return found;
 }
 
+template <typename Options>
+cfack::Keeping read_keeping(const Options& options) {
+  cfack::require_range("tokens", options.tokens, CFACK_TOKENS_NONE, CFACK_TOKENS_INT8);
+  cfack::require_range("embeddings", options.embeddings, CFACK_EMBEDDINGS_DEFAULT, CFACK_EMBEDDINGS_FP16);
+  cfack::require_range("allow_unmeasured", options.allow_unmeasured, 0, 1);
+  return {options.tokens, options.embeddings, options.allow_unmeasured != 0};
+}
+
 }  // namespace
 
 int cfack_gallery_open(cfack_gallery** out, const char* path) {
@@ -67,8 +78,8 @@ int cfack_gallery_open(cfack_gallery** out, const char* path) {
 int cfack_gallery_get_info(cfack_gallery_info* out, const cfack_gallery* gallery) {
   return guarded([&] {
     require_given(out, "out");
-    require_given(gallery, "gallery");
-    const cfack::Gallery& g = *gallery->gallery;
+    const auto held = hold(gallery);
+    const cfack::Gallery& g = *held;
     const cfack::Identity& id = g.identity();
     const cfack_gallery_info info = {sizeof info,       g.path().c_str(), id.embedding_space.c_str(),
                                      id.bundle.c_str(), id.root.c_str(),  g.size(),
@@ -81,9 +92,9 @@ int cfack_gallery_get_info(cfack_gallery_info* out, const cfack_gallery* gallery
 int cfack_gallery_get_image(cfack_gallery_image* out, const cfack_gallery* gallery, uint64_t place) {
   return guarded([&] {
     require_given(out, "out");
-    require_given(gallery, "gallery");
-    require_place(gallery, place);
-    const cfack::ImageRecord& image = gallery->gallery->image(place);
+    const auto held = hold(gallery);
+    require_place(*held, place);
+    const cfack::ImageRecord& image = held->image(place);
     const cfack_gallery_image found = {sizeof found, image.path.c_str(), image.metadata.c_str(), image.size,
                                        image.mtime_ns};
     cfack::write_struct(out, found, "cfack_gallery_image");
@@ -93,11 +104,11 @@ int cfack_gallery_get_image(cfack_gallery_image* out, const cfack_gallery* galle
 int cfack_gallery_find(uint64_t* out, const cfack_gallery* gallery, const char* path) {
   return guarded([&] {
     require_given(out, "out");
-    require_given(gallery, "gallery");
+    const auto held = hold(gallery);
     require_given(path, "path");
-    const size_t place = gallery->gallery->find(path);
-    if (place == gallery->gallery->size()) {
-      throw Error(CFACK_ERROR_NOT_FOUND, gallery->gallery->path() + ": has no image " + cfack::in_quotes(path));
+    const size_t place = held->find(path);
+    if (place == held->size()) {
+      throw Error(CFACK_ERROR_NOT_FOUND, held->path() + ": has no image " + cfack::in_quotes(path));
     }
     *out = place;
   });
@@ -106,10 +117,11 @@ int cfack_gallery_find(uint64_t* out, const cfack_gallery* gallery, const char* 
 int cfack_gallery_get_embedding(float* out, const cfack_gallery* gallery, uint64_t place) {
   return guarded([&] {
     require_given(out, "out");
-    require_given(gallery, "gallery");
-    require_place(gallery, place);
-    const size_t dim = gallery->gallery->identity().embed_dim;
-    std::copy_n(gallery->gallery->embeddings() + place * dim, dim, out);
+    const auto held = hold(gallery);
+    require_place(*held, place);
+    const cfack::Embeddings& embeddings = held->embeddings();
+    const float* row = embeddings.row(place, out);
+    if (row != out) std::copy_n(row, embeddings.dim(), out);
   });
 }
 
@@ -128,13 +140,14 @@ int cfack_writer_open(cfack_writer** out, const char* path, const cfack_bundle* 
     require_given(out, "out");
     *out = nullptr;
     require_given(path, "path");
-    require_given(bundle, "bundle");
+    auto held = hold(bundle);
     const cfack_writer_options defaults = CFACK_WRITER_OPTIONS_INIT;
     const cfack_writer_options options = cfack::read_options(given, defaults, "cfack_writer_options");
-    cfack::require_range("tokens", options.tokens, 0, 1);
+    const cfack::Keeping keeping = read_keeping(options);
+    cfack::require_range("reserved", options.reserved, 0, 0);
     auto handle = std::make_unique<cfack_writer>();
     handle->writer = std::make_unique<cfack::GalleryWriter>(
-        path, *bundle->bundle, options.root == nullptr ? path : options.root, options.tokens != 0);
+        path, std::move(held), options.root == nullptr ? path : options.root, keeping);
     *out = handle.release();
   });
 }
@@ -180,13 +193,13 @@ int cfack_writer_close(cfack_writer* writer) {
   return guarded([&] {
     require_given(writer, "writer");
     writer->writer->commit();
-    writer->writer->remove_unused();
+    writer->writer->close();
   });
 }
 
 void cfack_writer_free(cfack_writer* writer) {
-  if (writer != nullptr) writer->writer->remove_unused();
-  delete writer;
+  const std::unique_ptr<cfack_writer> owned(writer);
+  if (writer != nullptr) guarded([&] { writer->writer->close(); });
 }
 
 int cfack_index_options_init(cfack_index_options* options) {
@@ -199,14 +212,14 @@ int cfack_index_options_init(cfack_index_options* options) {
 int cfack_index_folder(cfack_index_report* report, const cfack_bundle* bundle, const char* folder,
                        const char* gallery, const cfack_index_options* given) {
   return guarded([&] {
-    require_given(bundle, "bundle");
+    auto held = hold(bundle);
     require_given(folder, "folder");
     require_given(gallery, "gallery");
     const cfack_index_options defaults = CFACK_INDEX_OPTIONS_INIT;
     const cfack_index_options options = cfack::read_options(given, defaults, "cfack_index_options");
-    cfack::require_range("tokens", options.tokens, 0, 1);
+    read_keeping(options);
     if (report != nullptr) cfack::require_size(report, "cfack_index_report");
-    const cfack::IndexReport done = cfack::index_folder(*bundle->bundle, folder, gallery, options);
+    const cfack::IndexReport done = cfack::index_folder(std::move(held), folder, gallery, options);
     if (report == nullptr) return;
     const cfack_index_report filled = {sizeof filled, done.images,  done.added,  done.unchanged,
                                        done.removed,  done.skipped, done.seconds};

@@ -8,10 +8,13 @@
 #include "files.h"
 #include "handles.h"
 #include "image.h"
+#include "rerank.h"
 #include "structs.h"
+#include "tokens.h"
 
 using cfack::Error;
 using cfack::guarded;
+using cfack::hold;
 using cfack::require_given;
 using cfack::require_range;
 
@@ -31,8 +34,8 @@ void add_decoded(cfack_images* images, const void* data, size_t size, const std:
   ++images->count;
 }
 
-void require_same_size(const cfack_bundle* bundle, const cfack_images* images) {
-  const cfack::Geometry& g = bundle->bundle->geometry();
+void require_same_size(const cfack::Bundle& bundle, const cfack_images* images) {
+  const cfack::Geometry& g = bundle.geometry();
   if (g.image_height == images->height && g.image_width == images->width) return;
   throw Error(CFACK_ERROR_INVALID, "the images are " + std::to_string(images->width) + " x " +
                                        std::to_string(images->height) + ", but the bundle takes " +
@@ -46,10 +49,10 @@ int cfack_images_new(cfack_images** out, const cfack_bundle* bundle) {
   return guarded([&] {
     require_given(out, "out");
     *out = nullptr;
-    require_given(bundle, "bundle");
+    const auto held = hold(bundle);
     auto images = std::make_unique<cfack_images>();
-    images->height = bundle->bundle->geometry().image_height;
-    images->width = bundle->bundle->geometry().image_width;
+    images->height = held->geometry().image_height;
+    images->width = held->geometry().image_width;
     *out = images.release();
   });
 }
@@ -106,16 +109,17 @@ void cfack_images_free(cfack_images* images) { delete images; }
 
 int cfack_encode_images(float* embeddings, const cfack_bundle* bundle, const cfack_images* images) {
   return guarded([&] {
-    require_given(bundle, "bundle");
+    const auto held = hold(bundle);
     require_given(images, "images");
-    require_same_size(bundle, images);
+    require_same_size(*held, images);
     if (images->count == 0) return;
     require_given(embeddings, "embeddings");
-    const size_t dim = bundle->bundle->geometry().embed_dim;
+    const size_t dim = held->geometry().embed_dim;
     cfack::RunResult encoded;
-    for (size_t start = 0; start < images->count; start += cfack::kImageBatch) {
-      const size_t rows = std::min(cfack::kImageBatch, images->count - start);
-      cfack::run_image_encoder(*bundle->bundle, images->pixels.data() + start * images->bytes(), rows, &encoded);
+    const size_t batch = held->images_per_call();
+    for (size_t start = 0; start < images->count; start += batch) {
+      const size_t rows = std::min(batch, images->count - start);
+      cfack::run_image_encoder(*held, images->pixels.data() + start * images->bytes(), rows, &encoded);
       std::copy_n(static_cast<const float*>(encoded.get("image_embedding").data), rows * dim,
                   embeddings + start * dim);
     }
@@ -124,30 +128,31 @@ int cfack_encode_images(float* embeddings, const cfack_bundle* bundle, const cfa
 
 int cfack_match_images(float* logits, const cfack_bundle* bundle, const char* text, const cfack_images* images) {
   return guarded([&] {
-    require_given(bundle, "bundle");
+    const auto held = hold(bundle);
+    const cfack::Bundle& b = *held;
     require_given(text, "text");
     require_given(images, "images");
-    require_same_size(bundle, images);
+    require_same_size(b, images);
     if (images->count == 0) return;
     require_given(logits, "logits");
-    const cfack::Bundle& b = *bundle->bundle;
     const cfack::Geometry& g = b.geometry();
     const size_t values = static_cast<size_t>(g.image_token_count) * g.image_token_width;
     cfack::Bundle::Lease work(b);
     cfack::tokenize(b, &text, 1, "caption", &*work);
     const size_t first = 0;
-    cfack::RunResult encoded_text, encoded;
-    cfack::run_text_encoder(b, &*work, &first, 1, &encoded_text);
-    const cfack::TextTokens tokens = cfack::text_tokens(b, &*work, encoded_text, 0, work->ids[0].size());
-    const cfack::DType type = b.reranker().input_dtype("image_tokens");
-    const size_t batch = std::min(cfack::kImageBatch, cfack::pair_batch(g));
+    cfack::RunResult encoded;
+    cfack::run_text_encoder(b, &*work, &first, 1, &encoded);
+    cfack::forget_texts(&*work, 1);
+    cfack::keep_text(b, encoded, 0, work->ids[0].size(), 0, &*work);
+    const cfack::DType type = cfack::image_tokens_type(b.reranker());
+    const size_t batch = std::min(b.images_per_call(), cfack::pair_batch(g));
     for (size_t start = 0; start < images->count; start += batch) {
       const size_t rows = std::min(batch, images->count - start);
       cfack::run_image_encoder(b, images->pixels.data() + start * images->bytes(), rows, &encoded);
       const cfack::TensorView& view = encoded.get("image_tokens");
-      work->image_tokens.resize(rows * values * cfack::dtype_size(type));
+      cfack::image_tokens(b, b.reranker(), rows - 1, &*work);  // room for all
       cfack::convert_tokens(view.data, view.dtype, work->image_tokens.data(), type, rows * values);
-      cfack::run_reranker(b, &*work, tokens, rows, logits + 2 * start);
+      cfack::match_one_text(b, 0, rows, &*work, logits + 2 * start);
     }
   });
 }
@@ -155,9 +160,8 @@ int cfack_match_images(float* logits, const cfack_bundle* bundle, const char* te
 int cfack_match_score(double* out, const cfack_bundle* bundle, int score, const float* logits, float cosine) {
   return guarded([&] {
     require_given(out, "out");
-    require_given(bundle, "bundle");
+    const auto held = hold(bundle);
     require_given(logits, "logits");
-    const cfack::Bundle& b = *bundle->bundle;
-    *out = cfack::Scoring(score, b.score_calibration(), b.path()).match_score(logits, cosine);
+    *out = cfack::Scoring(score, held->score_calibration(), held->path()).match_score(logits, cosine);
   });
 }

@@ -8,6 +8,7 @@
 
 using cfack::Error;
 using cfack::guarded;
+using cfack::hold;
 using cfack::require_given;
 using cfack::require_range;
 
@@ -23,8 +24,9 @@ int cfack_search(cfack_results** out, const cfack_bundle* bundle, const cfack_ga
   return guarded([&] {
     require_given(out, "out");
     *out = nullptr;
-    require_given(bundle, "bundle");
-    require_given(gallery, "gallery");
+    const auto held = hold(bundle);
+    auto results = std::make_unique<cfack_results>();
+    results->gallery = hold(gallery);
     if (count != 0) require_given(queries, "queries");
     const cfack_search_options defaults = CFACK_SEARCH_OPTIONS_INIT;
     const cfack_search_options options = cfack::read_options(given, defaults, "cfack_search_options");
@@ -39,9 +41,7 @@ int cfack_search(cfack_results** out, const cfack_bundle* bundle, const cfack_ga
     request.min_score = options.min_score;
     request.score = options.score;
     request.where = options.where;
-    auto results = std::make_unique<cfack_results>();
-    results->gallery = gallery->gallery;
-    results->answers = cfack::search_gallery(*bundle->bundle, *gallery->gallery, request);
+    results->answers = cfack::search_gallery(*held, *results->gallery, request);
     *out = results.release();
   });
 }

@@ -1,14 +1,15 @@
 #include "bundle.h"
 
-#include <array>
-#include <exception>
-#include <thread>
+#include <algorithm>
+#include <future>
 
+#include "contained.h"
 #include "engines.h"
 #include "error.h"
 #include "files.h"
 #include "graph_contract.h"
 #include "json.h"
+#include "mapped_file.h"
 #include "onnx_scan.h"
 #include "sha256.h"
 
@@ -17,6 +18,9 @@ namespace {
 
 constexpr const char* kManifest = "manifest.json";
 constexpr uint64_t kLargestTokenizer = 64 << 20;
+constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 19;
+// Its graph for one text computes the keys and values of every image: in 8 bits the larger product is the faster one.
+constexpr const char* kKeysPerPair = "int8-cpu";
 
 // Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.
 constexpr const char* kBestOnCpu[] = {"fp32", "int8-cpu", "fp16", "int8"};
@@ -40,7 +44,7 @@ void check_size(const std::string& folder, const FileEntry& entry) {
   require_size(folder + "/" + entry.path, file_size(path, CFACK_ERROR_BUNDLE), entry);
 }
 
-// Map a file and check it: what is used is what was checked.
+// Map a file and check it: the file that is used is the one that was checked, whatever its name leads to meanwhile.
 MappedFile checked_map(const std::string& folder, const FileEntry& entry) {
   const std::string named = folder + "/" + entry.path;
   check_size(folder, entry);  // before it is mapped, which a very large file cannot be
@@ -52,19 +56,20 @@ MappedFile checked_map(const std::string& folder, const FileEntry& entry) {
 
 }  // namespace
 
-std::unique_ptr<Bundle> Bundle::open(const std::string& path, const std::string& precision,
-                                     const BackendOptions& options) {
+std::shared_ptr<const Bundle> Bundle::open(const std::string& path, const std::string& precision,
+                                           const BackendOptions& options) {
   if (!is_folder(path)) {
     throw Error(CFACK_ERROR_BUNDLE, path + ": no such folder; `cfack export` writes a bundle");
   }
-  std::unique_ptr<Bundle> bundle(new Bundle());
+  const std::shared_ptr<Bundle> bundle(new Bundle());
   bundle->path_ = absolute_path(path);
+  bundle->options_ = options;
   const std::string manifest = contained_file(bundle->path_, kManifest, CFACK_ERROR_BUNDLE);
   bundle->manifest_ = parse_manifest(read_file(manifest, kLargestManifest, CFACK_ERROR_BUNDLE), manifest);
   bundle->check_files();
   bundle->open_tokenizer();
-  bundle->choose_precision(precision, options.backend);
-  bundle->library_ = open_library(bundle->without_weights(options));
+  bundle->choose_precision(precision);
+  bundle->library_ = open_library(bundle->without_weights());
   bundle->load_graphs();
   return bundle;
 }
@@ -96,13 +101,13 @@ void Bundle::open_tokenizer() {
   }
 }
 
-void Bundle::choose_precision(const std::string& wanted, int backend) {
+void Bundle::choose_precision(const std::string& wanted) {
   if (wanted == "auto") {
     const auto choose = [this](const char* name) {
       const Precision* found = manifest_.find(name);
       if (precision_.empty() && found != nullptr && found->passed) precision_ = name;
     };
-    if (backend == CFACK_BACKEND_CPU) {
+    if (options_.backend == CFACK_BACKEND_CPU) {
       for (const char* name : kBestOnCpu) choose(name);
     } else {
       for (const char* name : kBestOnGpu) choose(name);
@@ -133,7 +138,8 @@ const char* Bundle::reranker_graph() const {
 }
 
 // On the CPU the arena holds intermediate results only, so the weights are taken off the limit before.
-BackendOptions Bundle::without_weights(BackendOptions options) const {
+BackendOptions Bundle::without_weights() const {
+  BackendOptions options = options_;
   if (options.memory_limit == 0 || options.backend != CFACK_BACKEND_CPU) return options;
   const GraphSet& graphs = manifest_.find(precision_)->graphs;
   uint64_t weights = 0;
@@ -147,30 +153,37 @@ BackendOptions Bundle::without_weights(BackendOptions options) const {
   return options;
 }
 
+// Side by side: hashing and loading a gigabyte is most of what opening costs. Where no thread can be had, one after
+// the other, which is what async's default does.
 void Bundle::load_graphs() {
-  struct Job {
-    const char* graph;
-    std::unique_ptr<Backend>* target;
-    std::exception_ptr failure;
-  };
-  std::array<Job, 3> jobs{{{kImageEncoder, &image_encoder_, nullptr},
-                           {kTextEncoder, &text_encoder_, nullptr},
-                           {reranker_graph(), &reranker_, nullptr}}};
-  // Side by side: hashing and loading a gigabyte is most of what opening costs.
-  const auto run = [this](Job* job) {
-    try {
-      *job->target = load(job->graph);
-    } catch (...) {
-      job->failure = std::current_exception();
-    }
-  };
-  std::thread second(run, &jobs[1]), third(run, &jobs[2]);
-  run(&jobs[0]);
-  second.join();
-  third.join();
-  for (const Job& job : jobs) {
-    if (job.failure) std::rethrow_exception(job.failure);
-  }
+  auto text = std::async([this] { return load(kTextEncoder); });
+  auto reranker = std::async([this] { return load(reranker_graph()); });
+  image_encoder_ = load(kImageEncoder);
+  text_encoder_ = text.get();
+  reranker_ = reranker.get();
+}
+
+bool Bundle::has_one_image() const {
+  return manifest_.find(precision_)->graphs.count(kOneImage) != 0 && options_.memory_limit == 0 &&
+         library_->target() == nullptr;
+}
+
+const Backend& Bundle::one_image() const {
+  const std::lock_guard<std::mutex> lock(one_image_mutex_);
+  if (one_image_ == nullptr) one_image_ = load(kOneImage);
+  return *one_image_;
+}
+
+double Bundle::texts_that_pay(double mean_length) const {
+  const bool folded = reranker_graph() == kOneText && precision_ != kKeysPerPair;
+  return cfack::texts_that_pay(geometry(), folded, mean_length);
+}
+
+size_t Bundle::images_per_call() const {
+  if (options_.backend != CFACK_BACKEND_CPU) return kImageBatch;
+  const Geometry& g = geometry();
+  const size_t values = static_cast<size_t>(g.image_token_count) * g.image_token_width;
+  return std::max<size_t>(1, std::min(kImageBatch, kImageValuesOnCpu / values));
 }
 
 std::unique_ptr<Backend> Bundle::load(const char* graph) const {

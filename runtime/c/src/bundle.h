@@ -10,26 +10,15 @@
 #include "backend.h"
 #include "manifest.h"
 #include "tokenizer.h"
+#include "workspace.h"
 
 namespace cfack {
-
-// Memory that one call needs, kept for the next: a query costs no allocation but its result.
-struct Workspace {
-  std::vector<std::vector<int64_t>> ids;  // word pieces of each text
-  std::vector<size_t> order;
-  std::vector<int64_t> input_ids, mask;
-  std::vector<uint8_t> pixels, image_tokens, text_tokens;
-  std::vector<float> scores, rough, logits;
-  std::vector<double> ranked_by;
-  std::vector<uint64_t> places;
-  std::vector<uint32_t> ranking;
-};
 
 class Bundle {
  public:
   // Check the folder and load its graphs. `precision` may be "auto". Throws Error.
-  static std::unique_ptr<Bundle> open(const std::string& path, const std::string& precision,
-                                      const BackendOptions& options);
+  static std::shared_ptr<const Bundle> open(const std::string& path, const std::string& precision,
+                                            const BackendOptions& options);
 
   const std::string& path() const { return path_; }
   const std::string& precision() const { return precision_; }
@@ -46,6 +35,17 @@ class Bundle {
   const Backend& text_encoder() const { return *text_encoder_; }
   // Takes one text and many images: `reranker_one_text` where the precision has it, else `reranker`.
   const Backend& reranker() const { return *reranker_; }
+  // Whether there is a graph that takes one image and many texts. With a memory limit it is not used: it holds all
+  // weights of the re-ranker once more. For the same reason it is loaded and checked when it is first asked for.
+  bool has_one_image() const;
+  const Backend& one_image() const;  // throws Error
+  // From how many texts of this mean length an image is cheaper once for all of them, by `one_image`.
+  double texts_that_pay(double mean_length) const;
+  // Images that the image encoder gets at once at most. On a CPU large models are fastest with one, for what a layer
+  // leaves to the next is then in its caches; small ones would be slowed down by calls.
+  size_t images_per_call() const;
+  // Whether re-ranking from INT8 tokens gave the same rankings when the precision was exported; nothing: not measured.
+  std::optional<bool> int8_tokens_passed() const { return manifest_.find(precision_)->int8_tokens_passed; }
 
   // A workspace for the time of one call; the next call may get the same.
   class Lease {
@@ -67,14 +67,15 @@ class Bundle {
 
   void check_files() const;
   void open_tokenizer();
-  void choose_precision(const std::string& wanted, int backend);
+  void choose_precision(const std::string& wanted);
   const char* reranker_graph() const;
-  BackendOptions without_weights(BackendOptions options) const;
+  BackendOptions without_weights() const;
   void load_graphs();
   std::unique_ptr<Backend> load(const char* graph) const;
 
   const std::string none_;
   std::string path_;
+  BackendOptions options_;
   std::string precision_;
   Manifest manifest_;
   std::unique_ptr<Tokenizer> tokenizer_;
@@ -82,6 +83,8 @@ class Bundle {
   std::unique_ptr<Backend> image_encoder_;
   std::unique_ptr<Backend> text_encoder_;
   std::unique_ptr<Backend> reranker_;
+  mutable std::mutex one_image_mutex_;
+  mutable std::unique_ptr<Backend> one_image_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
 };

@@ -81,24 +81,25 @@ std::string quoted(std::u32string_view text) {
 
 }  // namespace
 
-std::u32string normalize_caption(std::u32string_view caption, int max_words) {
-  std::u32string text = lower_as_python(caption);
-  for (char32_t& code : text) {
+std::u32string_view normalize_caption(std::u32string_view caption, int max_words, std::u32string& memory) {
+  lower_as_python(caption, memory);
+  for (char32_t& code : memory) {
     if (kToSpace.find(code) != kToSpace.npos) code = U' ';
   }
-  replace_person_tags(text);
-  shrink_runs_of_space(text);
-  const std::u32string_view cleaned = stripped(text);
+  replace_person_tags(memory);
+  shrink_runs_of_space(memory);
+  const std::u32string_view cleaned = stripped(memory);
   if (std::all_of(cleaned.begin(), cleaned.end(), is_space_to_python)) {
     throw Error(CFACK_ERROR_DATA, "caption " + quoted(caption) +
                                       " is empty once punctuation and white space are taken away; "
                                       "give a sentence that describes a person");
   }
-  return std::u32string(first_words(cleaned, max_words));
+  return first_words(cleaned, max_words);
 }
 
 std::string normalize_caption(std::string_view utf8, int max_words) {
-  return encode_utf8(normalize_caption(std::u32string_view(decode_utf8(utf8)), max_words));
+  std::u32string memory;
+  return encode_utf8(normalize_caption(decode_utf8(utf8), max_words, memory));
 }
 
 }  // namespace cfack

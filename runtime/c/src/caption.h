@@ -10,7 +10,7 @@ namespace cfack {
 // space; the first `max_words` words stay. Throws CFACK_ERROR_DATA if `utf8` is not UTF-8 or nothing is left.
 std::string normalize_caption(std::string_view utf8, int max_words);
 
-// The same, on code points.
-std::u32string normalize_caption(std::u32string_view caption, int max_words);
+// The same, on code points; what is returned lies in `memory`.
+std::u32string_view normalize_caption(std::u32string_view caption, int max_words, std::u32string& memory);
 
 }  // namespace cfack

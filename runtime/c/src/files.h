@@ -1,4 +1,4 @@
-// Files: reading with limits, paths that cannot leave their folder, and writing that a crash cannot halve.
+// Files: reading with limits, and writing that a crash cannot halve.
 #pragma once
 
 #include <cstdint>
@@ -24,21 +24,11 @@ class Descriptor {
   int value_;
 };
 
-// A regular file mapped read-only; an empty one has no address. Stays readable if the file is removed.
-class MappedFile {
- public:
-  MappedFile() = default;
-  MappedFile(const std::string& path, int error_code);  // throws Error(error_code)
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  ~MappedFile();
-  const uint8_t* data() const { return data_; }
-  uint64_t size() const { return size_; }
+// Open a regular file for reading. Throws Error(code): not there, or no regular file.
+Descriptor open_file(const std::string& path, int code, uint64_t* size);
 
- private:
-  const uint8_t* data_ = nullptr;
-  uint64_t size_ = 0;
-};
+// Read up to `size` bytes, fewer at the end of the file; returns how many. Throws Error(code), calling it `path`.
+uint64_t read_all(int descriptor, void* out, uint64_t size, const std::string& path, int code);
 
 // Read a regular file whole. Throws Error(code): not there, unreadable, larger than `limit` bytes.
 std::string read_file(const std::string& path, uint64_t limit, int code);
@@ -50,19 +40,7 @@ bool is_folder(const std::string& path);
 
 bool path_exists(const std::string& path);
 
-// Whether a path can only lead below the folder that it is appended to, links aside.
-bool is_contained(std::string_view relative);
-
-// Find a regular file below a folder, refusing every way out of it. Throws Error(code).
-std::string contained_file(const std::string& folder, const std::string& relative, int code);
-
-// Whether contained_file would fail only because nothing is there.
-bool is_missing(const std::string& folder, const std::string& relative);
-
 uint64_t file_size(const std::string& path, int code);
-
-// SHA-256 of a file, in hexadecimal digits. Throws Error(code).
-std::string sha256_file(const std::string& path, int code);
 
 // Write a file so that a crash leaves the old content or the new one. Throws std::system_error.
 void atomic_write(const std::string& path, std::string_view data);

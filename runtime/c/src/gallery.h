@@ -6,20 +6,16 @@
 #include <vector>
 
 #include "backend.h"
-#include "files.h"
+#include "embeddings.h"
 #include "gallery_columns.h"
 #include "gallery_index.h"
+#include "gallery_segment.h"
 
 namespace cfack {
 
-// What a gallery held when it was opened. Never changes; its token files stay mapped.
+// What a gallery held when it was opened. Never changes; its embeddings and tokens stay in their files, mapped.
 class Gallery {
  public:
-  struct Place {
-    uint32_t segment;
-    uint32_t row;  // in the segment's files
-  };
-
   // Throws Error(CFACK_ERROR_GALLERY).
   static std::shared_ptr<const Gallery> open(const std::string& path);
 
@@ -28,9 +24,8 @@ class Gallery {
   const Identity& identity() const { return index_.identity; }
   size_t size() const { return images_.size(); }
   const ImageRecord& image(size_t place) const { return images_[place]; }
-  Place place(size_t place) const { return places_[place]; }
-  const float* embeddings() const { return embeddings_.data(); }  // (size, D)
-  Columns& columns() const { return columns_; }                    // metadata by field; several threads may ask
+  const Embeddings& embeddings() const { return embeddings_; }
+  Columns& columns() const { return columns_; }  // metadata by field; several threads may ask
 
   // Place of a path, or `size()`.
   size_t find(const std::string& image_path) const;
@@ -39,22 +34,15 @@ class Gallery {
   void read_tokens(size_t place, DType type, void* out) const;
 
  private:
-  struct Tokens {
-    MappedFile values;  // float16, or int8 where there are scales
-    MappedFile scales;
-  };
-
   Gallery(std::string path, GalleryIndex index);
-  void add_segment(const Segment& segment, uint32_t number);
-  MappedFile map(const Segment& segment, const char* file, bool check_hash) const;
+  void add_segment(const Segment& segment, bool check_embeddings);
 
   std::string path_;
   GalleryIndex index_;
   std::vector<ImageRecord> images_;
   mutable Columns columns_{images_};
-  std::vector<Place> places_;
-  std::vector<float> embeddings_;
-  std::vector<Tokens> tokens_;
+  std::vector<OpenSegment> segments_;
+  Embeddings embeddings_;
   std::vector<uint64_t> by_path_;  // places, sorted by path
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "contained.h"
 #include "error.h"
 #include "files.h"
 
@@ -36,17 +37,17 @@ std::vector<int64_t> read_removed(const Fields& entry, uint64_t images) {
 // Embeddings are f32 or f16; tokens f16, or i8 with their scales.
 void check_files(const Fields& entry, const Segment& segment, const Identity& identity) {
   const auto has = [&](const char* path) { return segment.find(path) != nullptr; };
-  const bool half = has("embeddings.f16"), keeps = identity.token_count != 0, small = has("tokens.i8");
+  const bool half = has(kHalfEmbeddings), keeps = identity.token_count != 0, small = has(kSmallTokens);
   std::vector<std::pair<const char*, uint64_t>> wanted;
   const uint64_t n = segment.images;
-  wanted.emplace_back(half ? "embeddings.f16" : "embeddings.f32", n * identity.embed_dim * (half ? 2 : 4));
+  wanted.emplace_back(half ? kHalfEmbeddings : kEmbeddings, n * identity.embed_dim * (half ? 2 : 4));
   if (keeps && small) {
-    wanted.emplace_back("tokens.i8", n * identity.token_values());
-    wanted.emplace_back("tokens.scale", n * identity.token_count * 4);
+    wanted.emplace_back(kSmallTokens, n * identity.token_values());
+    wanted.emplace_back(kTokenScales, n * identity.token_count * 4);
   } else if (keeps) {
-    wanted.emplace_back("tokens.f16", n * identity.token_values() * 2);
+    wanted.emplace_back(kTokens, n * identity.token_values() * 2);
   }
-  bool complete = segment.files.size() == wanted.size() + 1 && has("images.jsonl");
+  bool complete = segment.files.size() == wanted.size() + 1 && has(kImages);
   for (const auto& file : wanted) complete = complete && has(file.first);
   if (!complete) entry.fail("files are not those that the gallery's segments have");
   for (const auto& [path, size] : wanted) {
@@ -101,6 +102,21 @@ const FileEntry* Segment::find(std::string_view path) const {
     if (file.path == path) return &file;
   }
   return nullptr;
+}
+
+Layout Segment::layout() const {
+  Layout found;
+  found.half_embeddings = find(kHalfEmbeddings) != nullptr;
+  if (find(kTokens) != nullptr) found.tokens = Layout::Tokens::kFloat16;
+  if (find(kSmallTokens) != nullptr) found.tokens = Layout::Tokens::kInt8;
+  return found;
+}
+
+std::vector<const char*> Layout::files() const {
+  std::vector<const char*> names = {kImages, half_embeddings ? kHalfEmbeddings : kEmbeddings};
+  if (tokens == Tokens::kFloat16) names.push_back(kTokens);
+  if (tokens == Tokens::kInt8) names.insert(names.end(), {kSmallTokens, kTokenScales});
+  return names;
 }
 
 GalleryIndex parse_gallery_index(std::string_view text, const std::string& source) {

@@ -13,6 +13,13 @@ namespace cfack {
 
 inline constexpr const char* kGalleryIndex = "gallery.json";
 inline constexpr const char* kSegments = "segments";
+// Files of a segment. Embeddings are in one of two, tokens in one of the two or in numbers and scales.
+inline constexpr const char* kImages = "images.jsonl";
+inline constexpr const char* kEmbeddings = "embeddings.f32";
+inline constexpr const char* kHalfEmbeddings = "embeddings.f16";
+inline constexpr const char* kTokens = "tokens.f16";
+inline constexpr const char* kSmallTokens = "tokens.i8";
+inline constexpr const char* kTokenScales = "tokens.scale";
 constexpr uint64_t kLargestIndex = 256 << 20;
 
 // What all images of a gallery have in common.
@@ -27,6 +34,17 @@ struct Identity {
   uint64_t token_values() const { return static_cast<uint64_t>(token_count) * token_width; }
 };
 
+// How a segment keeps its numbers.
+struct Layout {
+  enum class Tokens { kNone, kFloat16, kInt8 };
+
+  bool half_embeddings = false;
+  Tokens tokens = Tokens::kNone;
+
+  // The names of its files, images.jsonl first and embeddings next.
+  std::vector<const char*> files() const;
+};
+
 // Images that were added together; the files never change.
 struct Segment {
   std::string name;
@@ -36,6 +54,7 @@ struct Segment {
   std::vector<int64_t> removed;  // ascending
 
   const FileEntry* find(std::string_view path) const;
+  Layout layout() const;
 };
 
 struct GalleryIndex {

@@ -8,19 +8,25 @@
 #include <vector>
 
 #include "bundle.h"
+#include "cfack.h"
 #include "files.h"
 #include "gallery.h"
-#include "sha256.h"
+#include "gallery_segment_writer.h"
 
 namespace cfack {
 
+// How images are kept, in the numbers of cfack.h.
+struct Keeping {
+  int tokens = CFACK_TOKENS_DEFAULT;
+  int embeddings = CFACK_EMBEDDINGS_DEFAULT;
+  bool allow_unmeasured = false;  // INT8 tokens of which the bundle does not say that they passed
+};
+
 class GalleryWriter {
  public:
-  // `root` is made absolute. Throws Error(CFACK_ERROR_GALLERY or CFACK_ERROR_EMBEDDING_SPACE).
-  GalleryWriter(const std::string& path, const Bundle& bundle, const std::string& root, bool keep_tokens);
-  ~GalleryWriter();
-  GalleryWriter(const GalleryWriter&) = delete;
-  GalleryWriter& operator=(const GalleryWriter&) = delete;
+  // `root` is made absolute. Throws Error(CFACK_ERROR_GALLERY, CFACK_ERROR_EMBEDDING_SPACE or CFACK_ERROR_INVALID).
+  GalleryWriter(const std::string& path, std::shared_ptr<const Bundle> bundle, const std::string& root,
+                Keeping keeping);
 
   // The committed image of a path, or nullptr.
   const ImageRecord* find(const std::string& path) const;
@@ -28,15 +34,15 @@ class GalleryWriter {
   size_t size() const { return known_.size(); }
   size_t pending() const { return records_.size(); }
   const std::string& folder() const { return path_; }
-  const Bundle& bundle() const { return bundle_; }
+  const Bundle& bundle() const { return *bundle_; }
 
   // Encode `records.size()` images of H x W x 3 bytes and append them.
   void add(const uint8_t* pixels, const std::vector<ImageRecord>& records);
   void commit();
   void remove(const std::vector<std::string>& paths);
 
-  // Remove a folder to which nothing was ever committed.
-  void remove_unused();
+  // Drop what is pending, and remove a folder to which nothing was ever committed.
+  void close();
 
  private:
   struct Known {
@@ -44,31 +50,22 @@ class GalleryWriter {
     uint64_t row;
     ImageRecord record;
   };
-  struct Part {  // one file of the segment that is being written
-    std::string name;
-    Descriptor file;
-    Sha256 hash;
-    uint64_t size = 0;
-  };
 
-  void lock();
-  void load(const Identity& wanted);
-  void remove_leftovers();
-  void begin_segment();
-  void write(size_t part, const void* data, uint64_t size);
+  void load();
+  void require_measured(Keeping keeping) const;
   void discard();
   void store(GalleryIndex index);
   void mark_removed(GalleryIndex* index, const std::vector<std::string>& paths) const;
   [[noreturn]] void fail_to_write(const std::exception& error);
 
   std::string path_;
-  const Bundle& bundle_;
+  std::shared_ptr<const Bundle> bundle_;
   Descriptor lock_;
   GalleryIndex index_;
+  Layout layout_;
   std::map<std::string, Known> known_;
-  std::string name_;  // of the segment that is being written
-  std::vector<Part> parts_;
-  std::vector<ImageRecord> records_;
+  std::unique_ptr<SegmentWriter> pending_;
+  std::vector<ImageRecord> records_;  // that are pending
   std::set<std::string> pending_paths_;
 };
 

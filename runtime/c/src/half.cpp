@@ -89,24 +89,28 @@ void half_to_float(const uint16_t* from, float* to, size_t count) {
   for (; i < count; ++i) to[i] = widen(from[i]);
 }
 
-bool float_to_half(const float* from, uint16_t* to, size_t count) {
+void float_to_half(const float* from, uint16_t* to, size_t count) {
   size_t i = 0;
 #if defined(__x86_64__)
   if (has_f16c()) i = narrow_fast(from, to, count);
 #endif
   for (; i < count; ++i) to[i] = narrow(from[i]);
+}
+
+bool all_finite(const float* values, size_t count) {
   bool finite = true;
-  for (i = 0; i < count; ++i) finite &= (to[i] & 0x7c00u) != 0x7c00u;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    finite &= (bits & 0x7f800000u) != 0x7f800000u;
+  }
   return finite;
 }
 
-void int8_to_float(const int8_t* from, const float* scales, float* to, size_t rows, size_t width) {
-  for (size_t row = 0; row < rows; ++row) {
-    const float scale = scales[row];
-    for (size_t i = 0; i < width; ++i) to[i] = static_cast<float>(from[i]) * scale;
-    from += width;
-    to += width;
-  }
+bool all_finite(const uint16_t* halves, size_t count) {
+  bool finite = true;
+  for (size_t i = 0; i < count; ++i) finite &= (halves[i] & 0x7c00u) != 0x7c00u;
+  return finite;
 }
 
 }  // namespace cfack

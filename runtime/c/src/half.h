@@ -8,10 +8,10 @@ namespace cfack {
 
 void half_to_float(const uint16_t* from, float* to, size_t count);
 
-// Returns whether all results are finite.
-bool float_to_half(const float* from, uint16_t* to, size_t count);
+// What is too large becomes infinite.
+void float_to_half(const float* from, uint16_t* to, size_t count);
 
-// value = int8 x scale, one scale for each row of `width`.
-void int8_to_float(const int8_t* from, const float* scales, float* to, size_t rows, size_t width);
+bool all_finite(const float* values, size_t count);
+bool all_finite(const uint16_t* halves, size_t count);
 
 }  // namespace cfack

@@ -10,9 +10,10 @@
 #include "gallery.h"
 #include "gallery_writer.h"
 #include "search.h"
+#include "structs.h"
 
 struct cfack_bundle {
-  std::unique_ptr<const cfack::Bundle> bundle;
+  std::shared_ptr<const cfack::Bundle> bundle;
 };
 
 struct cfack_images {
@@ -36,3 +37,18 @@ struct cfack_results {
   std::shared_ptr<const cfack::Gallery> gallery;  // owns the strings of the hits
   std::vector<cfack::Answer> answers;
 };
+
+namespace cfack {
+
+// What is behind a handle, held for the time of a call: another thread may free the handle meanwhile.
+inline std::shared_ptr<const Bundle> hold(const cfack_bundle* handle) {
+  require_given(handle, "bundle");
+  return handle->bundle;
+}
+
+inline std::shared_ptr<const Gallery> hold(const cfack_gallery* handle) {
+  require_given(handle, "gallery");
+  return handle->gallery;
+}
+
+}  // namespace cfack

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "error.h"
 #include "image.h"
@@ -37,7 +38,9 @@ bool is_image_name(const std::string& name) {
 void list_images(const std::string& folder, const fs::path& below, std::vector<fs::path>* found) {
   std::error_code error;
   fs::directory_iterator entries(fs::path(folder) / below, error);
-  if (error) throw Error(CFACK_ERROR_DATA, (fs::path(folder) / below).string() + ": cannot be listed: " + error.message());
+  if (error) {
+    throw Error(CFACK_ERROR_DATA, (fs::path(folder) / below).string() + ": cannot be listed: " + error.message());
+  }
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
     std::error_code ignored;
@@ -61,9 +64,12 @@ bool is_utf8(const std::string& text) {
 
 class Indexing {
  public:
-  Indexing(const Bundle& bundle, const std::string& folder, const std::string& gallery,
+  Indexing(std::shared_ptr<const Bundle> bundle, const std::string& folder, const std::string& gallery,
            const cfack_index_options& options)
-      : folder_(absolute_path(folder)), options_(options), writer_(gallery, bundle, folder, options.tokens != 0) {}
+      : folder_(absolute_path(folder)),
+        options_(options),
+        writer_(gallery, std::move(bundle), folder,
+                {options.tokens, options.embeddings, options.allow_unmeasured != 0}) {}
 
   IndexReport run() {
     try {
@@ -72,7 +78,7 @@ class Indexing {
       // What was encoded is kept; if that fails too, the first error is the one to tell.
       try {
         writer_.commit();
-        writer_.remove_unused();
+        writer_.close();
       } catch (const Error&) {
       }
       throw;
@@ -195,10 +201,10 @@ class Indexing {
 
 }  // namespace
 
-IndexReport index_folder(const Bundle& bundle, const std::string& folder, const std::string& gallery,
+IndexReport index_folder(std::shared_ptr<const Bundle> bundle, const std::string& folder, const std::string& gallery,
                          const cfack_index_options& options) {
   if (options.batch_size < 1) throw Error(CFACK_ERROR_INVALID, "batch_size must be at least 1, got 0");
-  return Indexing(bundle, folder, gallery, options).run();
+  return Indexing(std::move(bundle), folder, gallery, options).run();
 }
 
 }  // namespace cfack

@@ -1,6 +1,7 @@
 // From a folder of images to a gallery that equals it.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "cfack.h"
@@ -14,7 +15,7 @@ struct IndexReport {
 };
 
 // Encode what is new or has changed, and take out what is gone. Throws Error.
-IndexReport index_folder(const Bundle& bundle, const std::string& folder, const std::string& gallery,
+IndexReport index_folder(std::shared_ptr<const Bundle> bundle, const std::string& folder, const std::string& gallery,
                          const cfack_index_options& options);
 
 }  // namespace cfack

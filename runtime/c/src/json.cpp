@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "error.h"
-#include "files.h"
 #include "number.h"
 
 namespace cfack {
@@ -260,10 +259,6 @@ Json parse_object(std::string_view data, const std::string& source, int code) {
     throw Error(code, source + ": holds a JSON " + json_type(json) + ", expected an object");
   }
   return json;
-}
-
-Json read_object(const std::string& path, uint64_t limit, int code) {
-  return parse_object(read_file(path, limit, code), path, code);
 }
 
 }  // namespace cfack

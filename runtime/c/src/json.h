@@ -64,7 +64,4 @@ class Fields {
 // Parse one JSON object. `source` is what messages call it. Throws Error(code).
 Json parse_object(std::string_view data, const std::string& source, int code);
 
-// Read a file of at most `limit` bytes that holds one JSON object. Throws Error(code).
-Json read_object(const std::string& path, uint64_t limit, int code);
-
 }  // namespace cfack

@@ -94,7 +94,8 @@ GraphSet read_graph_set(const Fields& graphs, const Geometry& geometry) {
   GraphSet found;
   const auto read = [&](const char* name) {
     const Fields graph = graphs.object(name);
-    GraphEntry entry{read_file_entry(graph, kLargestGraph), read_tensors(graph, "inputs"), read_tensors(graph, "outputs")};
+    GraphEntry entry{read_file_entry(graph, kLargestGraph), read_tensors(graph, "inputs"),
+                     read_tensors(graph, "outputs")};
     const Signature expected = graph_signature(name, geometry);
     check_tensors(entry.inputs, expected.inputs, graph.where() + ": inputs");
     check_tensors(entry.outputs, expected.outputs, graph.where() + ": outputs");
@@ -110,18 +111,29 @@ GraphSet read_graph_set(const Fields& graphs, const Geometry& geometry) {
   return found;
 }
 
-// Precision -> passed.
-std::map<std::string, bool> read_parity(const Fields& parity) {
-  std::map<std::string, bool> passed;
+// Member of a parity summary.
+constexpr const char* kInt8Passed = "int8_tokens_passed";
+
+struct Parity {
+  bool passed;
+  std::optional<bool> int8_tokens_passed;
+};
+
+// By precision.
+std::map<std::string, Parity> read_parity(const Fields& parity) {
+  std::map<std::string, Parity> found;
   for (const auto& [name, value] : parity.members()) {
     check_precision_name(parity, name);
     const Fields summary = parity.object(name.c_str());
-    passed[name] = summary.boolean("passed");
+    found[name].passed = summary.boolean("passed");
     for (const auto& [member, content] : summary.members()) {
       if (!content.is_scalar()) summary.fail(member.substr(0, 80) + " is no number, string or boolean");
+      if (member == kInt8Passed && content.type == Json::Type::kBoolean) {
+        found[name].int8_tokens_passed = content.boolean;
+      }
     }
   }
-  return passed;
+  return found;
 }
 
 std::vector<Precision> read_precisions(const Fields& top, const Geometry& geometry) {
@@ -130,17 +142,17 @@ std::vector<Precision> read_precisions(const Fields& top, const Geometry& geomet
   if (graphs.members().size() > kMostPrecisions) {
     graphs.fail(std::to_string(graphs.members().size()) + " precisions, at most 32 are read");
   }
-  const std::map<std::string, bool> passed = read_parity(top.object("parity"));
+  const std::map<std::string, Parity> parity = read_parity(top.object("parity"));
   std::vector<Precision> precisions;
   for (const auto& member : graphs.members()) {
     check_precision_name(graphs, member.first);
-    const auto found = passed.find(member.first);
-    if (found == passed.end()) {
+    const auto found = parity.find(member.first);
+    if (found == parity.end()) {
       top.fail("parity has nothing about precision " + member.first +
                "; a graph that nobody compared with PyTorch is not run");
     }
-    precisions.push_back(
-        {member.first, read_graph_set(graphs.object(member.first.c_str()), geometry), found->second});
+    precisions.push_back({member.first, read_graph_set(graphs.object(member.first.c_str()), geometry),
+                          found->second.passed, found->second.int8_tokens_passed});
   }
   return precisions;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -42,7 +43,7 @@ struct GraphEntry {
   std::vector<TensorSpec> outputs;
 };
 
-using GraphSet = std::map<std::string, GraphEntry>;
+using GraphSet = std::map<std::string, GraphEntry, std::less<>>;  // looked into without making a string
 
 // Shapes of one input that an engine takes, axis by axis.
 struct ShapeRange {
@@ -61,6 +62,7 @@ struct Precision {
   std::string name;
   GraphSet graphs;
   bool passed = false;  // gave PyTorch's results when it was exported
+  std::optional<bool> int8_tokens_passed;  // re-ranking from INT8 tokens gave the same rankings
 };
 
 struct Manifest {

@@ -110,7 +110,8 @@ std::shared_ptr<const void> OnnxRuntimeLibrary::limited_arena(uint64_t bytes) co
   const std::lock_guard<std::mutex> lock(arena_mutex_);
   if (auto arena = arena_.lock()) {
     if (arena_bytes_ == bytes) return arena;
-    throw Error(CFACK_ERROR_INVALID, "a bundle with another memory_limit is open; free it first, or give it the same one");
+    throw Error(CFACK_ERROR_INVALID,
+                "a bundle with another memory_limit is open; free it first, or give it the same one");
   }
   const char* keys[] = {"max_mem", "arena_extend_strategy"};
   const size_t values[] = {bytes, 1};  // 1: extend by what is asked for

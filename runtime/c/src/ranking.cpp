@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <string>
+
+#include "error.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -10,6 +13,8 @@
 
 namespace cfack {
 namespace {
+
+constexpr size_t kPool = 1 << 14;  // candidates looked through together
 
 float dot_portable(const float* a, const float* b, size_t dim) {
   float sums[8] = {};
@@ -56,35 +61,53 @@ float exact_score(const float* a, const float* b, size_t dim) {
 
 }  // namespace
 
-void top_k(const float* query, const Rows& rows, size_t k, std::vector<float>* rough, std::vector<uint64_t>* places,
-           std::vector<float>* scores) {
+void TopK::find(const float* query, const Embeddings& gallery, const uint64_t* selected, size_t count, size_t k) {
   static const Dot dot = choose_dot();
-  const size_t count = rows.count, dim = rows.dim;
-  places->clear();
-  scores->clear();
-  if (k == 0 || count == 0) return;
+  const size_t dim = gallery.dim();
+  places_.clear();
+  scores_.clear();
+  pool_.clear();
+  k = std::min(k, count);
+  if (k == 0) return;
+  wide_.resize(dim);
   // A float dot product of D terms is off by at most D/2 eps |q||g|; two of them are compared.
   const float norm = std::sqrt(exact_score(query, query, dim));
   const float slack = static_cast<float>(dim) * FLT_EPSILON * norm;
-  rough->resize(2 * count);
-  float* all = rough->data();
-  for (size_t i = 0; i < count; ++i) all[i] = dot(query, rows.row(i), dim);
-  float* sorted = all + count;
-  std::copy(all, all + count, sorted);
-  std::nth_element(sorted, sorted + (k - 1), sorted + count, [](float a, float b) { return a > b; });
-  const float threshold = sorted[k - 1] - slack;
+  limit_ = -FLT_MAX;
+  size_t room = std::max(2 * k, kPool);
   for (size_t i = 0; i < count; ++i) {
-    if (all[i] >= threshold) places->push_back(i);
+    const uint64_t place = selected == nullptr ? i : selected[i];
+    const float score = dot(query, gallery.row(place, wide_.data()), dim);
+    if (!(std::fabs(score) <= FLT_MAX)) {
+      throw Error(CFACK_ERROR_GALLERY, "the embedding of gallery image " + std::to_string(place) +
+                                           " is not finite; encode it again (cfack gallery verify finds all damage)");
+    }
+    if (score < limit_) continue;
+    pool_.push_back({score, place});
+    if (pool_.size() < room) continue;
+    drop_hopeless(k, slack);
+    room = std::max(room, 2 * pool_.size());  // of many that are nearly equal none is hopeless
   }
-  for (const uint64_t i : *places) all[i] = exact_score(query, rows.row(i), dim);
-  std::sort(places->begin(), places->end(), [all](uint64_t a, uint64_t b) {
-    return all[a] != all[b] ? all[a] > all[b] : a < b;
+  if (pool_.size() > k) drop_hopeless(k, slack);
+  for (Candidate& one : pool_) one.score = exact_score(query, gallery.row(one.place, wide_.data()), dim);
+  std::sort(pool_.begin(), pool_.end(), [](const Candidate& a, const Candidate& b) {
+    return a.score != b.score ? a.score > b.score : a.place < b.place;
   });
-  places->resize(std::min(places->size(), k));
-  for (uint64_t& i : *places) {
-    scores->push_back(all[i]);
-    i = rows.place(i);
+  pool_.resize(std::min(pool_.size(), k));
+  for (const Candidate& one : pool_) {
+    places_.push_back(one.place);
+    scores_.push_back(one.score);
   }
+}
+
+// Drop what cannot be among the first k: the k-th best of some is no better than the k-th best of all.
+void TopK::drop_hopeless(size_t k, float slack) {
+  const auto kth = pool_.begin() + static_cast<std::ptrdiff_t>(k - 1);
+  std::nth_element(pool_.begin(), kth, pool_.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  limit_ = std::max(limit_, kth->score - slack);
+  pool_.erase(std::remove_if(kth + 1, pool_.end(), [this](const Candidate& one) { return one.score < limit_; }),
+              pool_.end());
 }
 
 }  // namespace cfack

@@ -6,21 +6,33 @@
 #include <cstdint>
 #include <vector>
 
+#include "embeddings.h"
+
 namespace cfack {
 
-// Rows that are ranked: `count` of them, numbered from 0 or, if `places` is given, by what it holds, ascending.
-struct Rows {
-  const float* values = nullptr;  // (all rows, dim)
-  size_t dim = 0;
-  size_t count = 0;
-  const uint64_t* places = nullptr;
+// The best images of one query, best first. Its memory does not grow with the gallery, and is kept for the next query.
+class TopK {
+ public:
+  // Find the k best of the `count` images of `selected`, ascending; nullptr: of all. Fewer images give them all.
+  // Throws Error(CFACK_ERROR_GALLERY) that names an image whose embedding is not finite.
+  void find(const float* query, const Embeddings& gallery, const uint64_t* selected, size_t count, size_t k);
 
-  uint64_t place(size_t i) const { return places == nullptr ? i : places[i]; }
-  const float* row(size_t i) const { return values + place(i) * dim; }
+  const std::vector<uint64_t>& places() const { return places_; }
+  const std::vector<float>& scores() const { return scores_; }
+
+ private:
+  struct Candidate {
+    float score;
+    uint64_t place;
+  };
+
+  void drop_hopeless(size_t k, float slack);
+
+  std::vector<uint64_t> places_;
+  std::vector<float> scores_;
+  std::vector<Candidate> pool_;
+  std::vector<float> wide_;
+  float limit_ = 0;
 };
-
-// Find the k <= count best rows for one query, best first. `rough` is scratch.
-void top_k(const float* query, const Rows& rows, size_t k, std::vector<float>* rough, std::vector<uint64_t>* places,
-           std::vector<float>* scores);
 
 }  // namespace cfack

@@ -7,12 +7,14 @@
 #include "error.h"
 #include "filters.h"
 #include "json.h"
-#include "ranking.h"
+#include "match_candidates.h"
+#include "rerank.h"
 
 namespace cfack {
 namespace {
 
 constexpr size_t kEmptyQuery = 2;  // [CLS] and [SEP]
+constexpr size_t kQueryBlock = 1024;  // their tokens take 126 MB at most
 
 class Search {
  public:
@@ -36,11 +38,7 @@ class Search {
                                                         "tokens");
     }
     require_fitting_tokens(has_tokens);
-    rows_ = {gallery.embeddings(), bundle.geometry().embed_dim, gallery.size(), nullptr};
-    if (request.where == nullptr) return;
-    selected_ = select_images(gallery, request.where);
-    rows_.count = selected_.size();
-    rows_.places = selected_.data();
+    if (request.where != nullptr) selected_ = select_images(gallery, request.where);
   }
 
   std::vector<Answer> run() {
@@ -52,10 +50,8 @@ class Search {
       }
     }
     std::vector<Answer> answers(request_.count);
-    sort_by_length(request_.count, &*work_);
-    for (size_t start = 0, end = 0; start < request_.count; start = end) {
-      end = batch_end(*work_, request_.count, start);
-      search_batch(work_->order.data() + start, end - start, answers.data());
+    for (size_t start = 0; start < request_.count; start += kQueryBlock) {
+      search_block(start, std::min(kQueryBlock, request_.count - start), answers.data() + start);
     }
     return answers;
   }
@@ -72,52 +68,57 @@ class Search {
                                          bundle_.path() + "; delete it and index the images again");
   }
 
-  // Queries that share a batch of the text encoder.
-  void search_batch(const size_t* queries, size_t count, Answer* answers) {
-    RunResult encoded;
-    run_text_encoder(bundle_, &*work_, queries, count, &encoded);
-    const auto* embeddings = static_cast<const float*>(encoded.get("text_embedding").data);
-    const size_t dim = bundle_.geometry().embed_dim;
-    for (size_t row = 0; row < count; ++row) {
-      const size_t query = queries[row], length = work_->ids[query].size();
-      answers[query].truncated = length == bundle_.geometry().max_tokens;
-      const uint64_t wanted = std::max<uint64_t>(request_.k, depth_);
-      top_k(embeddings + row * dim, rows_, static_cast<size_t>(std::min<uint64_t>(wanted, rows_.count)),
-            &work_->rough, &work_->places, &work_->scores);
-      const size_t reranked = static_cast<size_t>(std::min<uint64_t>(depth_, work_->places.size()));
-      match(encoded, row, length, reranked);
-      collect(reranked, &answers[query].hits);
+  // Queries searched together: the more, the more of them share an image.
+  void search_block(size_t start, size_t count, Answer* answers) {
+    find_candidates(start, count);
+    if (depth_ > 0) match_candidates(bundle_, gallery_, &*work_);
+    for (size_t i = 0; i < count; ++i) {
+      answers[i].truncated = work_->ids[start + i].size() == bundle_.geometry().max_tokens;
+      collect(work_->queries[i], &answers[i].hits);
     }
   }
 
-  // Logits of the query with its first candidates.
-  void match(const RunResult& encoded, size_t row, size_t length, size_t count) {
-    work_->logits.resize(2 * count);
-    if (count == 0) return;
-    const TextTokens text = text_tokens(bundle_, &*work_, encoded, row, length);
-    const DType type = bundle_.reranker().input_dtype("image_tokens");
-    const size_t bytes = static_cast<size_t>(gallery_.identity().token_values()) * dtype_size(type);
-    const size_t batch = pair_batch(bundle_.geometry());
-    for (size_t start = 0; start < count; start += batch) {
-      const size_t pairs = std::min(batch, count - start);
-      if (work_->image_tokens.size() < pairs * bytes) work_->image_tokens.resize(pairs * bytes);
-      for (size_t i = 0; i < pairs; ++i) {
-        gallery_.read_tokens(work_->places[start + i], type, work_->image_tokens.data() + i * bytes);
+  // What the dual encoder finds.
+  void find_candidates(size_t start, size_t count) {
+    const size_t dim = bundle_.geometry().embed_dim;
+    const size_t images = request_.where == nullptr ? gallery_.size() : selected_.size();
+    const uint64_t* selected = request_.where == nullptr ? nullptr : selected_.data();
+    const auto wanted = static_cast<size_t>(std::min<uint64_t>(std::max<uint64_t>(request_.k, depth_), images));
+    const auto reranked = static_cast<size_t>(std::min<uint64_t>(depth_, wanted));
+    work_->queries.resize(count);
+    work_->places.resize(count * wanted);
+    work_->cosines.resize(count * wanted);
+    forget_texts(&*work_, count);
+    sort_by_length(start, count, &*work_);
+    RunResult encoded;
+    for (size_t from = 0, to = 0; from < count; from = to) {
+      to = batch_end(*work_, from);
+      run_text_encoder(bundle_, &*work_, work_->order.data() + from, to - from, &encoded);
+      const auto* embeddings = static_cast<const float*>(encoded.get("text_embedding").data);
+      for (size_t row = 0; row < to - from; ++row) {
+        const size_t query = work_->order[from + row] - start;
+        TopK& best = work_->best;
+        best.find(embeddings + row * dim, gallery_.embeddings(), selected, images, wanted);
+        work_->queries[query] = {query * wanted, wanted, reranked};
+        std::copy(best.places().begin(), best.places().end(), work_->places.data() + query * wanted);
+        std::copy(best.scores().begin(), best.scores().end(), work_->cosines.data() + query * wanted);
+        if (reranked > 0) keep_text(bundle_, encoded, row, work_->ids[start + query].size(), query, &*work_);
       }
-      run_reranker(bundle_, &*work_, text, pairs, work_->logits.data() + 2 * start);
     }
   }
 
   // Candidates by their score, what lies behind them in its order.
-  void collect(size_t reranked, std::vector<Hit>* hits) {
+  void collect(const BlockQuery& query, std::vector<Hit>* hits) {
+    const uint64_t* places = work_->places.data() + query.first;
+    const float* cosines = work_->cosines.data() + query.first;
+    const float* logits = work_->logits.data() + 2 * query.first;
     std::vector<uint32_t>& ranking = work_->ranking;
-    ranking.resize(work_->places.size());
+    ranking.resize(query.count);
     for (uint32_t i = 0; i < ranking.size(); ++i) ranking[i] = i;
-    const std::vector<float>& logits = work_->logits;
     std::vector<double>& ranked_by = work_->ranked_by;
-    ranked_by.resize(reranked);
-    for (size_t i = 0; i < reranked; ++i) ranked_by[i] = scoring_.ranked_by(&logits[2 * i], work_->scores[i]);
-    std::sort(ranking.begin(), ranking.begin() + static_cast<std::ptrdiff_t>(reranked),
+    ranked_by.resize(query.reranked);
+    for (size_t i = 0; i < query.reranked; ++i) ranked_by[i] = scoring_.ranked_by(logits + 2 * i, cosines[i]);
+    std::sort(ranking.begin(), ranking.begin() + static_cast<std::ptrdiff_t>(query.reranked),
               [&ranked_by](uint32_t a, uint32_t b) {
                 return ranked_by[a] != ranked_by[b] ? ranked_by[a] > ranked_by[b] : a < b;
               });
@@ -125,18 +126,18 @@ class Search {
     for (const uint32_t i : ranking) {
       if (hits->size() == request_.k) break;
       Hit hit;
-      hit.place = work_->places[i];
-      hit.score = work_->scores[i];
-      hit.reranked = i < reranked;
+      hit.place = places[i];
+      hit.score = cosines[i];
+      hit.reranked = i < query.reranked;
       hit.match_logit = std::numeric_limits<float>::quiet_NaN();
       hit.match_score = std::numeric_limits<double>::quiet_NaN();
       if (hit.reranked) {
         hit.match_logit = logits[2 * i + 1];
-        hit.match_score = scoring_.match_score(&logits[2 * i], hit.score);
+        hit.match_score = scoring_.match_score(logits + 2 * i, hit.score);
       }
       if (request_.use_min_score) {
         // A cosine and a match score have no common scale.
-        if (reranked != 0 && !hit.reranked) continue;
+        if (query.reranked != 0 && !hit.reranked) continue;
         if (!((hit.reranked ? hit.match_score : static_cast<double>(hit.score)) >= request_.min_score)) continue;
       }
       hit.rank = hits->size() + 1;
@@ -150,7 +151,6 @@ class Search {
   Scoring scoring_;
   Bundle::Lease work_;
   std::vector<uint64_t> selected_;  // if there is a filter
-  Rows rows_;
   uint64_t depth_ = 0;
 };
 

@@ -97,15 +97,16 @@ __attribute__((target("sha,sse4.1,ssse3"))) void blocks_sha(uint32_t* state, con
 
 #endif
 
-void blocks(uint32_t* state, const uint8_t* data, size_t count) {
+}  // namespace
+
+Sha256::Sha256(Code code) : blocks_(blocks_portable) {
 #if defined(__x86_64__)
   static const bool fast = has_sha_instructions();
-  if (fast) return blocks_sha(state, data, count);
+  if (fast && code == Code::kFastest) blocks_ = blocks_sha;
+#else
+  static_cast<void>(code);
 #endif
-  blocks_portable(state, data, count);
 }
-
-}  // namespace
 
 void Sha256::update(const void* data, size_t size) {
   const auto* bytes = static_cast<const uint8_t*>(data);
@@ -115,11 +116,11 @@ void Sha256::update(const void* data, size_t size) {
     const size_t taken = std::min(size, 64 - held);
     std::memcpy(pending_ + held, bytes, taken);
     if (held + taken < 64) return;
-    blocks(state_, pending_, 1);
+    blocks_(state_, pending_, 1);
     bytes += taken;
     size -= taken;
   }
-  blocks(state_, bytes, size / 64);
+  blocks_(state_, bytes, size / 64);
   if (size % 64 != 0) std::memcpy(pending_, bytes + size / 64 * 64, size % 64);
 }
 

@@ -22,6 +22,10 @@ template <>
 inline constexpr size_t kFirstSize<cfack_bundle_info> = offsetof(cfack_bundle_info, engine_library);
 template <>
 inline constexpr size_t kFirstSize<cfack_search_options> = offsetof(cfack_search_options, where);
+template <>
+inline constexpr size_t kFirstSize<cfack_writer_options> = offsetof(cfack_writer_options, allow_unmeasured);
+template <>
+inline constexpr size_t kFirstSize<cfack_index_options> = offsetof(cfack_index_options, embeddings);
 
 template <typename T>
 void require_size(const T* value, const char* name) {

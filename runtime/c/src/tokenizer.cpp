@@ -11,10 +11,11 @@
 namespace cfack {
 namespace {
 
-// BertNormalizer: the four steps in the library's order.
-std::u32string normalized(std::u32string_view text, const TokenizerSettings& settings) {
-  std::u32string out;
-  out.reserve(text.size());
+// BertNormalizer: the four steps in the library's order. What is returned lies in `memory`.
+std::u32string_view normalized(std::u32string_view text, const TokenizerSettings& settings, TokenizerMemory& memory) {
+  std::u32string& cleaned = memory.cleaned;
+  cleaned.clear();
+  cleaned.reserve(text.size());
   for (const char32_t code : text) {
     char32_t kept = code;
     if (settings.clean_text) {
@@ -24,22 +25,25 @@ std::u32string normalized(std::u32string_view text, const TokenizerSettings& set
       if (is_space(code)) kept = U' ';
     }
     if (settings.handle_chinese_chars && is_chinese(kept)) {
-      out.append({U' ', kept, U' '});
+      cleaned.append({U' ', kept, U' '});
     } else {
-      out.push_back(kept);
+      cleaned.push_back(kept);
     }
   }
+  std::u32string_view result = cleaned;
   if (settings.strip_accents) {
-    out = decompose(out);
-    out.erase(std::remove_if(out.begin(), out.end(), is_mark), out.end());
+    std::u32string& bare = memory.decomposed;
+    decompose(result, bare);
+    bare.erase(std::remove_if(bare.begin(), bare.end(), is_mark), bare.end());
+    result = bare;
   }
   if (settings.lowercase) {
-    std::u32string lower;
-    lower.reserve(out.size());
-    for (const char32_t code : out) append_lower(lower, code);
-    out = std::move(lower);
+    memory.lower.clear();
+    memory.lower.reserve(result.size());
+    for (const char32_t code : result) append_lower(memory.lower, code);
+    result = memory.lower;
   }
-  return out;
+  return result;
 }
 
 int64_t require_token(const WordPieces& pieces, const char* token, const std::string& source) {
@@ -78,13 +82,14 @@ Tokenizer::~Tokenizer() = default;
 
 int Tokenizer::vocab_size() const { return static_cast<int>(pieces_->size()); }
 
-void Tokenizer::encode(std::string_view caption_utf8, std::vector<int64_t>& ids, bool normalize) const {
-  std::u32string text = decode_utf8(caption_utf8);
-  if (normalize) text = normalize_caption(std::u32string_view(text), max_tokens_);
+void Tokenizer::encode(std::string_view caption_utf8, std::vector<int64_t>& ids, TokenizerMemory& memory,
+                       bool normalize) const {
+  decode_utf8(caption_utf8, memory.text);
+  std::u32string_view all = memory.text;
+  if (normalize) all = normalize_caption(all, max_tokens_, memory.caption);
   ids.assign(1, cls_id_);
   const size_t limit = static_cast<size_t>(max_tokens_) - 1;
   // Added tokens are taken out as they stand; the parts between them are normalized and cut on their own.
-  const std::u32string_view all(text);
   size_t begin = 0;
   for (size_t at = 0; at < all.size() && ids.size() < limit;) {
     const std::pair<std::u32string, int64_t>* longest = nullptr;
@@ -98,25 +103,26 @@ void Tokenizer::encode(std::string_view caption_utf8, std::vector<int64_t>& ids,
       ++at;
       continue;
     }
-    encode_part(all.substr(begin, at - begin), ids, limit);
+    encode_part(all.substr(begin, at - begin), ids, memory, limit);
     if (ids.size() < limit) ids.push_back(longest->second);
     at += longest->first.size();
     begin = at;
   }
-  encode_part(all.substr(begin), ids, limit);
+  encode_part(all.substr(begin), ids, memory, limit);
   ids.push_back(sep_id_);
 }
 
-void Tokenizer::encode_part(std::u32string_view part, std::vector<int64_t>& ids, size_t limit) const {
+void Tokenizer::encode_part(std::u32string_view part, std::vector<int64_t>& ids, TokenizerMemory& memory,
+                            size_t limit) const {
   if (part.empty() || ids.size() >= limit) return;
-  std::string word;
-  std::vector<size_t> starts;
+  std::string& word = memory.word;
+  std::vector<size_t>& starts = memory.starts;
   const auto end_word = [&] {
     if (!starts.empty() && ids.size() < limit) pieces_->cut(word, starts, ids, limit);
     word.clear();
     starts.clear();
   };
-  for (const char32_t code : normalized(part, *settings_)) {
+  for (const char32_t code : normalized(part, *settings_, memory)) {
     const bool alone = is_punctuation(code);
     if (alone || is_space(code)) end_word();
     if (is_space(code)) continue;

@@ -12,6 +12,13 @@ namespace cfack {
 class WordPieces;
 struct TokenizerSettings;
 
+// Memory of one call, kept for the next.
+struct TokenizerMemory {
+  std::u32string text, caption, cleaned, decomposed, lower;
+  std::string word;
+  std::vector<size_t> starts;  // bytes of `word` at which characters begin
+};
+
 // Read-only after it is made: any number of threads may use one.
 class Tokenizer {
  public:
@@ -29,12 +36,13 @@ class Tokenizer {
 
   // [CLS], at most max_tokens - 2 word pieces, [SEP] into `ids`, which is emptied first. The caption rules are
   // applied before unless `normalize` is false. Throws CFACK_ERROR_DATA: not UTF-8, or an empty caption.
-  void encode(std::string_view caption_utf8, std::vector<int64_t>& ids, bool normalize = true) const;
+  void encode(std::string_view caption_utf8, std::vector<int64_t>& ids, TokenizerMemory& memory,
+              bool normalize = true) const;
 
  private:
   Tokenizer(TokenizerSettings&& settings, int max_tokens, const std::string& source);
 
-  void encode_part(std::u32string_view part, std::vector<int64_t>& ids, size_t limit) const;
+  void encode_part(std::u32string_view part, std::vector<int64_t>& ids, TokenizerMemory& memory, size_t limit) const;
 
   std::unique_ptr<const TokenizerSettings> settings_;
   std::unique_ptr<const WordPieces> pieces_;

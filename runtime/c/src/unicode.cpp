@@ -98,11 +98,17 @@ bool is_final_sigma(std::u32string_view text, size_t at) {
 
 std::u32string decode_utf8(std::string_view utf8) {
   std::u32string text;
-  text.reserve(utf8.size());
+  decode_utf8(utf8, text);
+  return text;
+}
+
+void decode_utf8(std::string_view utf8, std::u32string& out) {
+  out.clear();
+  out.reserve(utf8.size());
   for (size_t at = 0; at < utf8.size();) {
     const auto lead = static_cast<unsigned char>(utf8[at]);
     if (lead < 0x80) {
-      text.push_back(lead);
+      out.push_back(lead);
       ++at;
       continue;
     }
@@ -111,10 +117,9 @@ std::u32string decode_utf8(std::string_view utf8) {
     const auto left = static_cast<utf8proc_ssize_t>(std::min<size_t>(utf8.size() - at, 4));
     const utf8proc_ssize_t used = utf8proc_iterate(bytes, left, &code);
     if (used <= 0 || code < 0) refuse_utf8(utf8, at);
-    text.push_back(static_cast<char32_t>(code));
+    out.push_back(static_cast<char32_t>(code));
     at += static_cast<size_t>(used);
   }
-  return text;
 }
 
 void append_utf8(std::string& out, char32_t code) {
@@ -139,8 +144,8 @@ void require_unicode_tables() {
   }
 }
 
-std::u32string lower_as_python(std::u32string_view text) {
-  std::u32string out;
+void lower_as_python(std::u32string_view text, std::u32string& out) {
+  out.clear();
   out.reserve(text.size());
   for (size_t at = 0; at < text.size(); ++at) {
     const char32_t code = text[at];
@@ -153,7 +158,6 @@ std::u32string lower_as_python(std::u32string_view text) {
       out.push_back(simple_lower(code));
     }
   }
-  return out;
 }
 
 bool is_space_to_python(char32_t code) { return is_space(code) || (code >= 0x1C && code <= 0x1F); }
@@ -203,8 +207,8 @@ bool is_chinese(char32_t code) {
          (code >= 0x2B920 && code <= 0x2CEAF) || (code >= 0x2F800 && code <= 0x2FA1F);
 }
 
-std::u32string decompose(std::u32string_view text) {
-  std::u32string out;
+void decompose(std::u32string_view text, std::u32string& out) {
+  out.clear();
   out.reserve(text.size());
   for (const char32_t code : text) {
     if (code < 0xC0 || find_range(kNotDecomposed, code)) {
@@ -230,7 +234,6 @@ std::u32string decompose(std::u32string_view text) {
     }
     at = end;
   }
-  return out;
 }
 
 }  // namespace cfack

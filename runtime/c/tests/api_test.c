@@ -23,6 +23,13 @@ static int stop(uint64_t done, uint64_t total, void *payload) {
     return 1;
 }
 
+static int free_bundle(uint64_t done, uint64_t total, void *bundle) {
+    (void)done, (void)total;
+    cfack_bundle_free(*(cfack_bundle **)bundle);
+    *(cfack_bundle **)bundle = NULL;
+    return 0;
+}
+
 static void count_skipped(const char *path, const char *reason, void *payload) {
     EXPECT(*path && *reason);
     ++*(int *)payload;
@@ -56,7 +63,7 @@ static void test_options(void) {
     REFUSED(cfack_search_options_init(NULL), CFACK_ERROR_INVALID);
 }
 
-static void test_bundle_refusals(const char *path) {
+static void test_bundle_refusals(const char *path, const char *photo) {
     cfack_bundle *none = NULL;
     int backend, status;
     struct {
@@ -91,6 +98,12 @@ static void test_bundle_refusals(const char *path) {
     options.precision = NULL;
     options.onnxruntime = "/nothing/libonnxruntime.so";
     REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_BACKEND);
+    options.onnxruntime = photo; /* is no library */
+    REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_BACKEND);
+    EXPECT(strstr(cfack_last_error(), "cannot be loaded") != NULL);
+    options.onnxruntime = "libm.so.6"; /* is another one */
+    REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_BACKEND);
+    EXPECT(strstr(cfack_last_error(), "is no ONNX Runtime") != NULL);
     options.onnxruntime = NULL;
     options.memory_limit = 1000;
     REFUSED(cfack_bundle_open(&none, path, &options), CFACK_ERROR_MEMORY);
@@ -289,6 +302,33 @@ static void test_search(const cfack_bundle *bundle, const char *photos, const ch
     cfack_results_free(NULL);
 }
 
+/* A call that is under way, and a writer, hold their bundle. */
+static void test_freed_early(const char *path, const char *photos, const char *photo, const char *work) {
+    char folder[4096];
+    cfack_bundle *bundle = NULL;
+    cfack_images *images = NULL;
+    cfack_writer *writer = NULL;
+    cfack_index_options index = CFACK_INDEX_OPTIONS_INIT;
+    cfack_index_report report = CFACK_INDEX_REPORT_INIT;
+    cfack_gallery_image record = CFACK_GALLERY_IMAGE_INIT;
+    const cfack_gallery_image *records[] = {&record};
+    record.path = "a.png";
+    index.batch_size = 1;
+    index.progress = free_bundle;
+    index.payload = &bundle;
+    EXPECT(cfack_bundle_open(&bundle, path, NULL) == CFACK_OK);
+    snprintf(folder, sizeof folder, "%s/freed-indexing", work);
+    EXPECT(cfack_index_folder(&report, bundle, photos, folder, &index) == CFACK_OK);
+    EXPECT(bundle == NULL && report.added > 1);
+    EXPECT(cfack_bundle_open(&bundle, path, NULL) == CFACK_OK && cfack_images_new(&images, bundle) == CFACK_OK);
+    snprintf(folder, sizeof folder, "%s/freed-writing", work);
+    EXPECT(cfack_writer_open(&writer, folder, bundle, NULL) == CFACK_OK);
+    cfack_bundle_free(bundle);
+    EXPECT(cfack_images_add_file(images, photo) == CFACK_OK && cfack_writer_add(writer, images, records) == CFACK_OK);
+    EXPECT(cfack_writer_close(writer) == CFACK_OK);
+    cfack_images_free(images);
+}
+
 int main(int argc, char **argv) {
     cfack_bundle *bundle = NULL;
     cfack_bundle_info info = CFACK_BUNDLE_INFO_INIT;
@@ -299,7 +339,7 @@ int main(int argc, char **argv) {
     snprintf(indexed, sizeof indexed, "%s/indexed", argv[3]);
     test_version();
     test_options();
-    test_bundle_refusals(argv[1]);
+    test_bundle_refusals(argv[1], photo);
     EXPECT(cfack_bundle_open(&bundle, argv[1], NULL) == CFACK_OK);
     if (bundle == NULL) return 1;
     EXPECT(cfack_bundle_get_info(&info, bundle) == CFACK_OK && info.embed_dim != 0 && *info.onnxruntime == '1');
@@ -309,6 +349,7 @@ int main(int argc, char **argv) {
     test_images(bundle, &info, photo);
     test_writer(bundle, photo, gallery);
     test_search(bundle, argv[2], indexed, argc > 4 ? argv[4] : NULL);
+    test_freed_early(argv[1], argv[2], photo, argv[3]);
     cfack_bundle_free(bundle);
     cfack_bundle_free(NULL);
     printf("%d failures\n", failures);

@@ -30,9 +30,10 @@ int time_captions(const cfack::Tokenizer& tokenizer, int times) {
   std::vector<std::string> captions;
   for (std::string caption; frames::read(caption);) captions.push_back(caption);
   std::vector<int64_t> ids;
+  cfack::TokenizerMemory memory;
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < times; ++i) {
-    for (const std::string& caption : captions) tokenizer.encode(caption, ids);
+    for (const std::string& caption : captions) tokenizer.encode(caption, ids, memory);
   }
   const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begin;
   std::printf("%f\n", taken.count());
@@ -56,8 +57,9 @@ int main(int argc, char** argv) {
   const auto tokenizer = cfack::Tokenizer::from_json(file_text(argv[2]), std::atoi(argv[3]), argv[2]);
   if (mode == "time" && argc == 5) return time_captions(tokenizer, std::atoi(argv[4]));
   std::vector<int64_t> ids;
+  cfack::TokenizerMemory memory;
   return frames::serve([&](std::string_view text) {
-    tokenizer.encode(text, ids, mode == "ids");
+    tokenizer.encode(text, ids, memory, mode == "ids");
     return bytes_of(ids);
   });
 }

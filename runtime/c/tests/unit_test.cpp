@@ -1,13 +1,16 @@
 // Parts that have an answer of their own: hashes, half floats, JSON, paths, rankings.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "contained.h"
 #include "error.h"
 #include "files.h"
 #include "gallery_index.h"
@@ -15,6 +18,7 @@
 #include "json.h"
 #include "number.h"
 #include "ranking.h"
+#include "rerank_plan.h"
 #include "sha256.h"
 #include "unicode.h"
 
@@ -22,10 +26,10 @@ namespace {
 
 int failures = 0;
 
-void expect(bool condition, const char* what) {
+void expect(bool condition, const std::string& what) {
   if (condition) return;
   ++failures;
-  std::fprintf(stderr, "failed: %s\n", what);
+  std::fprintf(stderr, "failed: %s\n", what.c_str());
 }
 
 bool refuses(const std::string& json, const char* reason) {
@@ -37,13 +41,18 @@ bool refuses(const std::string& json, const char* reason) {
   return false;
 }
 
-void test_sha256() {
-  expect(cfack::sha256_hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "empty");
-  expect(cfack::sha256_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "abc");
+void test_sha256(cfack::Sha256::Code code) {
+  const auto hex = [code](const std::string& data) {
+    cfack::Sha256 hash(code);
+    hash.update(data.data(), data.size());
+    return hash.hex_digest();
+  };
+  expect(hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "empty");
+  expect(hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "abc");
   const std::string million(1000000, 'a');
   const std::string digest = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
-  expect(cfack::sha256_hex(million) == digest, "a million a");
-  cfack::Sha256 pieces;
+  expect(hex(million) == digest, "a million a");
+  cfack::Sha256 pieces(code);
   for (size_t at = 0, step = 1; at < million.size(); at += step, step = step % 200 + 1) {
     pieces.update(million.data() + at, std::min(step, million.size() - at));
   }
@@ -71,7 +80,8 @@ void test_half() {
     if (std::isnan(values[0])) continue;
     uint16_t eight[8], one = 0;
     cfack::float_to_half(values, eight, 8);
-    const bool finite = cfack::float_to_half(values, &one, 1);
+    cfack::float_to_half(values, &one, 1);
+    const bool finite = cfack::all_finite(&one, 1);
     expect(eight[0] == one, "both ways to narrow agree");
     expect(finite == (std::fabs(values[0]) < 65520.0f), "overflow is told");
   }
@@ -98,19 +108,73 @@ void test_paths() {
 }
 
 void test_ranking() {
-  // Rows 1 and 3 are equal and win; the order of the gallery decides.
-  const std::vector<float> gallery = {0, 1, 1, 0, -1, 0, 1, 0};
+  // Images 1 and 3 are equal and win; the order of the gallery decides. Row 0 of the second file was removed.
+  const std::vector<float> first = {0, 1, 1, 0, -1, 0};
+  const std::vector<uint16_t> second = {0x3c00, 0x3c00, 0x3c00, 0};  // 1, 1 and 1, 0 as halves
+  cfack::Embeddings gallery(2);
+  gallery.add_segment(first.data(), false);
+  gallery.add_segment(second.data(), true);
+  for (const cfack::RowPlace place : {cfack::RowPlace{0, 0}, {0, 1}, {0, 2}, {1, 1}}) gallery.add_image(place);
   const float query[2] = {1, 0};
-  std::vector<float> rough, scores;
-  std::vector<uint64_t> places;
-  cfack::top_k(query, {gallery.data(), 2, 4, nullptr}, 3, &rough, &places, &scores);
-  expect(places == std::vector<uint64_t>({1, 3, 0}), "ties go by gallery order");
-  expect(scores == std::vector<float>({1, 1, 0}), "scores");
+  cfack::TopK best;
+  best.find(query, gallery, nullptr, 4, 3);
+  expect(best.places() == std::vector<uint64_t>({1, 3, 0}), "ties go by gallery order");
+  expect(best.scores() == std::vector<float>({1, 1, 0}), "scores");
   const uint64_t some[] = {0, 2, 3};
-  cfack::top_k(query, {gallery.data(), 2, 3, some}, 2, &rough, &places, &scores);
-  expect(places == std::vector<uint64_t>({3, 0}), "only some rows");
-  cfack::top_k(query, {gallery.data(), 2, 0, nullptr}, 0, &rough, &places, &scores);
-  expect(places.empty(), "an empty gallery");
+  best.find(query, gallery, some, 3, SIZE_MAX);
+  expect(best.places() == std::vector<uint64_t>({3, 0, 2}), "only some images, all of them");
+  best.find(query, gallery, nullptr, 0, 1);
+  expect(best.places().empty(), "an empty gallery");
+}
+
+// More images than are looked through together: the same as sorting all of them.
+void test_ranking_of_many() {
+  constexpr size_t kCount = 60000;
+  std::vector<float> values(2 * kCount);
+  std::vector<std::pair<double, uint64_t>> sorted;
+  cfack::Embeddings gallery(2);
+  gallery.add_segment(values.data(), false);
+  uint32_t state = 1;
+  for (uint32_t i = 0; i < kCount; ++i) {
+    state = state * 1664525u + 1013904223u;
+    values[2 * i] = static_cast<float>(state >> 20) / 4096.0f;  // many are equal
+    values[2 * i + 1] = 0.25f;
+    gallery.add_image({0, i});
+    sorted.emplace_back(-static_cast<double>(values[2 * i] + 0.125f), i);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  const float query[2] = {1, 0.5f};
+  cfack::TopK best;
+  for (const size_t k : {size_t{1}, size_t{500}, size_t{40000}, kCount}) {
+    best.find(query, gallery, nullptr, kCount, k);
+    bool same = best.places().size() == k;
+    for (size_t i = 0; same && i < k; ++i) same = best.places()[i] == sorted[i].second;
+    expect(same, "the first " + std::to_string(k));
+  }
+  values[2 * 50000] = std::numeric_limits<float>::quiet_NaN();
+  const auto find = [&] { best.find(query, gallery, nullptr, kCount, 3); };
+  expect(cfack::guarded(find) == CFACK_ERROR_GALLERY, "an embedding that is no number");
+  expect(std::string(cfack_last_error()).find("image 50000 ") != std::string::npos, "its place");
+}
+
+// Images 5 and 9 are shared by enough queries; the others go query by query.
+void test_plan() {
+  std::vector<cfack::Pair> pairs;
+  const std::vector<std::vector<uint64_t>> candidates = {{9, 5, 7}, {5, 1, 9}, {9, 5, 0}};
+  for (size_t query = 0; query < candidates.size(); ++query) {
+    for (const uint64_t place : candidates[query]) pairs.push_back({place, query, pairs.size()});
+  }
+  expect(cfack::plan_pairs(&pairs, 3) == 6, "two images of three queries");
+  std::string order;
+  for (const cfack::Pair& pair : pairs) order += std::to_string(pair.place) + "/" + std::to_string(pair.query) + " ";
+  expect(order == "5/0 5/1 5/2 9/0 9/1 9/2 7/0 1/1 0/2 ", "by image, then by query: " + order);
+  expect(cfack::plan_pairs(&pairs, std::numeric_limits<double>::infinity()) == 0, "nothing is shared");
+  expect(pairs[0].place == 5 && pairs[2].place == 9 && pairs[8].query == 2, "query by query, in gallery order");
+  cfack::Geometry base;
+  base.image_token_count = 577;
+  base.image_token_width = base.text_token_width = 768;
+  const double pay = cfack::texts_that_pay(base, true, 20);
+  expect(pay > 1 && pay < 8 && cfack::texts_that_pay(base, false, 20) < pay, "a few texts pay at base size");
 }
 
 void test_numbers() {
@@ -149,11 +213,14 @@ void test_exception_barrier() {
 }  // namespace
 
 int main() {
-  test_sha256();
+  test_sha256(cfack::Sha256::Code::kFastest);
+  test_sha256(cfack::Sha256::Code::kPortable);
   test_half();
   test_json();
   test_paths();
   test_ranking();
+  test_ranking_of_many();
+  test_plan();
   test_numbers();
   test_exception_barrier();
   std::printf("%d failures\n", failures);
