@@ -23,14 +23,24 @@ if TYPE_CHECKING:
     help="Folder that `cfack data prepare` wrote: measure ranks and retrieval too, not the outputs alone.",
 )
 @click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Split."
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Split to measure on.",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="Compare with PyTorch and these weights.  [default: with the bundle's own fp32 graphs]",
 )
-@click.option("--precision", "precisions", multiple=True, help="May be given again.  [default: all]")
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    metavar="P",
+    help="Precision to measure; may be given again.  [default: all]",
+)
 @click.option(
     "--backend",
     type=click.Choice(["onnxruntime", "tensorrt", "tensorrt-rtx"]),

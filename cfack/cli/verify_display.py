@@ -67,7 +67,7 @@ def outputs_table(reports: Sequence[PrecisionReport]) -> Table:
                 table.add_row(
                     report.precision,
                     result.output if encoder else graph.graph,
-                    f"{result.tolerance:.0e}",
+                    f"{result.tolerance:.1e}",
                     f"{result.error:.1e}",
                     f"{result.alone.error:.1e}",
                     f"{result.padding.error:.1e}",

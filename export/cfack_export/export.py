@@ -10,12 +10,13 @@ killed begins where something has changed.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from cfack_export.engine_stage import check_requested
 from cfack_export.export_run import ExportRun
 from cfack_export.options import ExportOptions
+from cfack_export.parity.backends import onnx_runtime_name
+from cfack_export.scratch import scratch_folder
 from cfack_export.stage_clock import StageTitle, no_title
 from cfack_runtime.errors import UsageError
 from cfack_runtime.progress import ProgressCallback, no_progress
@@ -44,7 +45,8 @@ def export_bundle(
         `out` as an absolute path.
 
     Raises:
-        UsageError: there is something at `out` and `overwrite` is off, or an option cannot be had.
+        UsageError: there is something at `out` and `overwrite` is off, nothing can be written there, or an
+            option cannot be had.
         CheckpointError: the checkpoint is wrong, or has no tokenizer.
         DataError: the data set lacks a split, or an image of it cannot be read.
         ParityError: a precision was refused; nothing was written, unless `options.keep_going`.
@@ -54,11 +56,11 @@ def export_bundle(
     checkpoint, out = Path(checkpoint), Path(out).resolve()
     _refuse_to_replace(out, overwrite)
     engines = check_requested(options.engines)
+    onnx_runtime_name("cpu", emulated=False)  # asked before minutes of work: every graph is run by it
     export = ExportRun(checkpoint, options, engines, progress, on_stage)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the bundle and not in the system's temporary folder, which may be small or in memory.
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.export-") as scratch:
-        export.run(out, Path(scratch), overwrite)
+    # Beside the bundle: the system's temporary folder may be small or in memory.
+    with scratch_folder(out.parent, f".{out.name}.export-", "name another place with --out") as scratch:
+        export.run(out, scratch, overwrite)
     return out
 
 

@@ -36,6 +36,7 @@ from cfack_export.stages import StageCache
 from cfack_export.verdict import Verdict
 from cfack_export.writing import BundleSource, write_export
 from cfack_runtime.errors import ParityError
+from cfack_runtime.files import move_folder
 from cfack_runtime.manifest import Geometry
 from cfack_runtime.progress import ProgressCallback
 from cfack_runtime.tokenizer import CaptionTokenizer
@@ -94,7 +95,9 @@ class ExportRun:
         engines = self._build_engines(scratch / "engines", {name: graphs[name] for name in passed})
         clock.start("Writing the bundle")
         source = BundleSource(self._weights, self._tokenizer.to_json(), self._geometry)
-        write_export(out, source, graphs, verdict, engines, overwrite=overwrite)
+        # Not beside `out` at once: gigabytes that a killed process would leave there.
+        write_export(scratch / out.name, source, graphs, verdict, engines)
+        move_folder(scratch / out.name, out, overwrite=overwrite)
         if options.cache is not None:
             cache.prune()
         clock.finish()

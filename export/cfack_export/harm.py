@@ -5,6 +5,7 @@ Shapes: I images, Q captions, T text tokens, D embedding.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ def measure_harm(
         progress: counts groups.
 
     Returns:
-        Layers of a group -> harm, the most harmful group first.
+        Layers of a group -> harm, the group with the most harmful layers first.
 
     Raises:
         BundleError: a graph cannot be read.
@@ -106,7 +107,7 @@ def measure_harm(
             file = Path(folder) / f"{graph}.onnx"
             convert(files[graph], file, graph, set(layers[graph]) - set(group))
             harm[group] = chain.with_graph(graph, file).harm(chain.exact)
-    return dict(sorted(harm.items(), key=lambda entry: -entry[1]))
+    return dict(sorted(harm.items(), key=lambda entry: -_of_a_layer(*entry)))
 
 
 class _Chain:
@@ -186,6 +187,11 @@ def _block(layer: str) -> str:
     parts = layer.split(".")
     numbers = [place for place, part in enumerate(parts) if part.isdecimal()]
     return ".".join(parts[: numbers[0] + 1]) if numbers else layer
+
+
+def _of_a_layer(group: tuple[str, ...], harm: float) -> float:
+    """Errors of layers add up in squares: a group counts by what one of its layers does, not by its size."""
+    return harm / math.sqrt(len(group))
 
 
 def _share(got: FloatArray, exact: FloatArray) -> float:

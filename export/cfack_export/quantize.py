@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from cfack_export.graph_folder import GraphFolder
 from cfack_export.harm import Convert, HarmSample, measure_harm
 from cfack_export.parity import ParityGate
 from cfack_export.parity.backends import open_files
+from cfack_export.parity.difference import finite_or_none
 from cfack_export.precision.layers import layers_by_graph
 from cfack_export.precision.reports import Int8Report
-from cfack_export.precision.restore import restore_layers
+from cfack_export.precision.restore import Restored, restore_layers
 from cfack_export.stage_clock import part_of
 from cfack_runtime.files import sha256_file
 from cfack_runtime.progress import ProgressCallback, no_progress
@@ -70,11 +71,19 @@ def quantize(
         restored = restore_layers(trials.layers, order, trials.measure, trials=_TRIALS)
         reports = trials.keep(restored.exclude, folder)
     return {
-        "restored": {
-            **asdict(restored),
-            "harm": [{"layers": list(group), "harm": value} for group, value in harm.items()],
-        },
+        "restored": _restored_json(restored, harm),
         "graphs": {name: report.to_json() for name, report in reports.items()},
+    }
+
+
+def _restored_json(restored: Restored, harm: Mapping[tuple[str, ...], float]) -> dict[str, Any]:
+    """For `json.dumps`; null for what was no number or was not measured."""
+    return {
+        "exclude": list(restored.exclude),
+        "drop": finite_or_none(restored.drop),
+        "passed": restored.passed,
+        "trials": [{**asdict(trial), "drop": finite_or_none(trial.drop)} for trial in restored.trials],
+        "harm": [{"layers": list(group), "harm": finite_or_none(value)} for group, value in harm.items()],
     }
 
 
@@ -104,7 +113,7 @@ class _Trials:
         return tuple(dict.fromkeys(layer for names in self._layers.values() for layer in names))
 
     def measure(self, exclude: tuple[str, ...]) -> tuple[float, bool]:
-        """Drop of R@1, and whether the gate passed it."""
+        """Drop of R@1, as far as it was measured, and whether the gate passed it."""
         begun, self._count = self._count, self._count + 1
         graphs = self._graphs(exclude)
         with open_files(
@@ -118,6 +127,7 @@ class _Trials:
                 opened.runs,
                 versions=opened.versions,
                 int8_tokens=False,
+                until_refused=True,
                 progress=part_of(self._progress, begun, _TRIALS),
             )
         if report.passed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -13,8 +14,8 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from cfack_export.scratch import scratch_folder
 from cfack_runtime.errors import UsageError
-from cfack_runtime.files import atomic_folder
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ CACHE_LIMIT = 20 << 30
 
 # A change in any of these may change what a stage writes.
 _TOOLS = ("torch", "timm", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+_LIST_NAME = "stage.json"
+_MAKING = ".making-"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _OWN_PACKAGES = ("cfack_export", "cfack.modeling", "cfack_runtime")
 
 
@@ -35,7 +39,8 @@ def default_cache() -> Path:
 class StageCache:
     """Folders of finished stages, by what went into them.
 
-    A stage's folder appears whole or not at all, so a killed export leaves what it had finished.
+    A stage's folder appears whole or not at all: a killed export leaves what it had finished, and the next
+    one removes the rest.
 
     Args:
         root: the folder; made when the first stage is done.
@@ -58,24 +63,37 @@ class StageCache:
             make: fills an empty folder.
 
         Raises:
-            UsageError: the cache cannot be written.
+            UsageError: the cache cannot be written, or is full.
         """
         path = self.root / f"{name}-{self.key(name, inputs)}"
+        if path.is_dir() and not _is_whole(path):
+            _log.warning("%s: the finished stage in %s is damaged and is made again", name, path)
+            shutil.rmtree(path)
         if path.is_dir():
             os.utime(path)  # used now: `prune` looks at this
             self.reused.append(name)
             _log.info("%s: reused from %s", name, path)
             return path
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"{self.root}: cannot be made ({error.strerror}); name another folder with --cache, or go "
-                "without with --no-cache"
-            ) from error
-        with atomic_folder(path, sync=False) as folder:
-            make(folder)
+        self._make(path, make)
         return path
+
+    def _make(self, path: Path, make: Callable[[Path], None]) -> None:
+        remedy = "name another folder with --cache, or go without with --no-cache"
+        try:
+            with scratch_folder(self.root, _MAKING, remedy) as scratch:
+                folder = scratch / path.name
+                folder.mkdir()
+                make(folder)
+                (folder / _LIST_NAME).write_text(json.dumps(_sizes(folder)))
+                _move(folder, path)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise UsageError(
+                f"{self.root}: no room for a finished stage ({error.strerror}); make room (a model of "
+                "published size takes 6 GB) or name another folder with --cache. What was finished before is "
+                "kept"
+            ) from error
 
     @staticmethod
     def key(name: str, inputs: Mapping[str, Any]) -> str:
@@ -87,12 +105,43 @@ class StageCache:
         """Remove the stages used longest ago until the rest keeps within the limit."""
         if not self.root.is_dir():
             return
-        folders = sorted(self.root.glob("*-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        finished = [path for path in self.root.glob("*-*") if not path.name.startswith(_MAKING)]
+        folders = sorted(finished, key=lambda path: path.stat().st_mtime, reverse=True)
         total = 0
         for folder in folders:
-            total += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            total += sum(_sizes(folder).values())
             if total > self._limit:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(folder: Path, path: Path) -> None:
+    try:
+        folder.rename(path)
+    except OSError:
+        if not _is_whole(path):
+            raise
+        # Another export has finished the same stage meanwhile.
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files that a stage has made; folders in it are the work of a stage that reads them now."""
+    return {
+        file.name: file.stat().st_size
+        for file in sorted(folder.iterdir())
+        if file.is_file() and file.name != _LIST_NAME
+    }
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a stage has the files that it had when it was finished, each with its size.
+
+    Stages are not forced to the disk one by one: a power cut may leave empty files under a finished name.
+    """
+    try:
+        listed = json.loads((folder / _LIST_NAME).read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(listed == _sizes(folder))
 
 
 @cache

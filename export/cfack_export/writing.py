@@ -39,22 +39,18 @@ def write_export(
     graphs: Mapping[str, GraphFolder],
     verdict: Verdict,
     engines: Sequence[BuiltEngine],
-    *,
-    overwrite: bool,
 ) -> None:
     """Write a bundle.
 
     Args:
-        out: its folder.
+        out: its folder, which is not there yet, called as it will be.
         source: what was exported.
         graphs: precision -> its graphs.
         verdict: what the gate said of each.
         engines: of any of them.
-        overwrite: replace a bundle that is there.
 
     Raises:
         BundleError: something breaks the contract of the graphs; nothing was written.
-        UsageError: `out` exists and `overwrite` is off.
     """
     sizes, documents = source.geometry, (verdict.document, verdict.summaries)
     write_bundle(
@@ -69,5 +65,4 @@ def write_export(
         created_by=f"cfack {__version__}",
         signatures={name: all_signatures(sizes, TOKEN_TYPES[name]) for name in graphs},
         engines=[(engine.entry, engine.file) for engine in engines],
-        overwrite=overwrite,
     )

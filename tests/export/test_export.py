@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from cfack_export.options import ExportOptions
 from cfack_runtime.backends import open_backend
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.encoders import ImageEncoder, TextEncoder
-from cfack_runtime.errors import CheckpointError, ParityError, UsageError
+from cfack_runtime.errors import BackendError, CheckpointError, ParityError, UsageError
+from cfack_runtime.files import move_folder
 from cfack_runtime.graph_contract import GRAPHS
 from cfack_runtime.rerank import Reranker
 from cfack_runtime.tokenizer import CaptionTokenizer
@@ -152,3 +154,41 @@ def test_a_checkpoint_without_tokenizer_says_how_to_add_one(checkpoint: Path, tm
     with pytest.raises(CheckpointError, match=r"has no tokenizer\.json: put .* there, or .* --tokenizer"):
         export_bundle(copy, tmp_path / "tiny.cfack")
     assert not (tmp_path / "tiny.cfack").exists()
+
+
+def test_a_place_that_takes_no_files_is_one_sentence(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("a file")
+
+    with pytest.raises(UsageError, match=r"notes: takes no files .*; name another place with --out"):
+        export_bundle(checkpoint, tmp_path / "notes" / "tiny.cfack", ExportOptions(cache=None))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def test_a_killed_export_leaves_nothing_for_longer_than_the_next(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned = tmp_path / ".tiny.cfack.export-killed"
+    abandoned.mkdir()
+    (abandoned / "running").touch()
+    beside: list[list[str]] = []
+
+    def move(folder: Path, out: Path, *, overwrite: bool) -> None:
+        beside.append([path.name for path in tmp_path.iterdir()])
+        move_folder(folder, out, overwrite=overwrite)
+
+    monkeypatch.setattr(export_run, "move_folder", move)
+    export_bundle(checkpoint, tmp_path / "tiny.cfack")
+
+    (scratch,) = beside[0]  # everything that is not finished is in it
+    assert scratch.startswith(".tiny.cfack.export-")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.cfack"]
+
+
+def test_a_missing_onnx_runtime_is_named_before_the_work(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(export_run, "load_experiment", lambda path: pytest.fail("the checkpoint was read"))
+
+    with pytest.raises(BackendError, match=r"onnxruntime cannot be imported; `pip install 'cfack\[cpu\]'`"):
+        export_bundle(checkpoint, tmp_path / "tiny.cfack")

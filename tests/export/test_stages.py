@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -88,10 +89,74 @@ def test_using_a_stage_keeps_it(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"file/cache: cannot be made .*--no-cache"):
+    with pytest.raises(UsageError, match=r"file/cache: takes no files .*--no-cache"):
         StageCache(tmp_path / "file" / "cache").folder("fp32", {}, write())
 
 
 def test_the_default_is_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "cfack" / "export"
+
+
+def test_a_damaged_stage_is_made_again(tmp_path: Path) -> None:
+    cache = StageCache(tmp_path)
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "a.onnx").write_bytes(b"x" * 100)
+
+    path = cache.folder("fp32", {}, make)
+    assert cache.folder("fp32", {}, make) == path
+    (path / "a.onnx").write_bytes(b"x" * 10)
+    assert (cache.folder("fp32", {}, make) / "a.onnx").stat().st_size == 100
+    (path / "a.onnx").unlink()
+    cache.folder("fp32", {}, make)
+    assert len(made) == 3
+    assert cache.reused == ["fp32"]
+
+
+def test_a_full_disk_is_one_sentence_and_earlier_stages_stay(tmp_path: Path) -> None:
+    cache = StageCache(tmp_path)
+    first = cache.folder("fp32", {}, lambda folder: (folder / "a").touch())
+
+    def make(folder: Path) -> None:
+        (folder / "b").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UsageError, match=r"no room for a finished stage \(No space left.*make room.*--cache"):
+        cache.folder("fp16", {}, make)
+    assert list(tmp_path.iterdir()) == [first]
+
+
+def test_what_is_being_made_is_not_pruned_and_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    cache = StageCache(tmp_path, limit=0)
+    abandoned = tmp_path / ".making-abandoned"
+    abandoned.mkdir()
+    (abandoned / "running").touch()
+
+    def make(folder: Path) -> None:
+        assert not abandoned.exists()
+        StageCache(tmp_path, limit=0).prune()
+        (folder / "a").touch()
+
+    path = cache.folder("fp32", {}, make)
+    assert (path / "a").is_file()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_later_stage_does_in_the_folder_of_an_earlier_one_is_no_damage(tmp_path: Path) -> None:
+    path = StageCache(tmp_path).folder("fp32", {}, write())
+    (path / ".calibrate-1").mkdir()
+    (path / ".calibrate-1" / "graph.onnx").touch()
+    assert StageCache(tmp_path).folder("fp32", {}, never) == path
+
+
+def test_two_exports_may_finish_the_same_stage(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        (folder / "a").write_text("slower")
+        StageCache(tmp_path).folder("fp32", {}, write("faster"))
+
+    path = StageCache(tmp_path).folder("fp32", {}, make)
+    assert (path / "file").read_text() == "faster"
+    assert list(tmp_path.iterdir()) == [path]

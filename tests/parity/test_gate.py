@@ -81,6 +81,34 @@ def test_embeddings_of_another_image_are_refused_by_rank_and_retrieval(
     assert report.drop > 0.5
 
 
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_a_refusal_is_known_before_anything_is_reranked(
+    shift: float, gate: ParityGate, runs: dict[str, Run]
+) -> None:
+    matched: list[int] = []
+
+    def spoil(outputs: dict[str, NDArray[Any]]) -> Outputs:
+        embedding = outputs["image_embedding"]
+        real = len(embedding) == 6  # as many as the gallery, and no batch of the cases
+        outputs["image_embedding"] = np.roll(embedding, 1, axis=1) if real else embedding + shift
+        return outputs
+
+    def count(outputs: dict[str, NDArray[Any]]) -> Outputs:
+        matched.append(len(outputs["match_logits"]))
+        return outputs
+
+    spoiled = changed(changed(runs, "image_encoder", spoil), "reranker", count)
+    report = gate.measure("int8", "a backend", spoiled, until_refused=True)
+    cases = len(matched)
+    whole = gate.measure("int8", "a backend", spoiled)
+
+    assert not report.passed
+    assert list(report.stages) == ([] if shift else ["dual"])
+    assert list(whole.stages) == ["dual", "reranked"]
+    assert report.failures == whole.failures[: len(report.failures)]
+    assert len(matched) > 2 * cases  # the second time pairs of the split too
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int8-cpu"])
 def test_a_constant_reranker_is_refused(precision: str, gate: ParityGate, runs: dict[str, Run]) -> None:
     def constant(outputs: dict[str, NDArray[Any]]) -> Outputs:

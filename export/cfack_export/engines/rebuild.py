@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cfack_export.engines.build import ENGINE_PRECISIONS, EngineSource, build_engines
 from cfack_export.engines.options import EngineOptions
 from cfack_export.engines.targets import require_targets
+from cfack_export.scratch import scratch_folder
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.engine_files import store_engines
 from cfack_runtime.errors import UsageError
@@ -55,14 +55,15 @@ def rebuild_engines(
     for precision in chosen:
         opened.check_graphs(precision)
     # In the bundle's own folder: on the same disk, where there is room for engines or there is none.
-    with tempfile.TemporaryDirectory(dir=opened.path, prefix=".engines-") as scratch:
+    remedy = "engines are put into the bundle itself; copy it to where files can be written"
+    with scratch_folder(opened.path, ".engines-", remedy) as scratch:
         built = build_engines(
             [source for precision in chosen for source in bundle_sources(opened, precision)],
             library,
             wanted,
             options,
             max_tokens=opened.manifest.geometry.max_tokens,
-            out=Path(scratch),
+            out=scratch,
             progress=progress,
         )
         return store_engines(

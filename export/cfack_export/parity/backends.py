@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cfack_export.parity.feeds import Feed, Run, backend_run
 from cfack_export.parity.limits import FP16, INT8
+from cfack_export.scratch import scratch_folder
 from cfack_runtime.backends import Backend, open_backend
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.engine import BUILDERS, EngineEntry, Profile
@@ -148,9 +149,10 @@ def _open(path: Path, device: str, threads: int | None, *, emulated: bool) -> Ba
     from cfack_export.precision.emulation import emulate_fp16
 
     # Twice the size of the graph, and gone as soon as it is loaded.
-    with tempfile.TemporaryDirectory(prefix="cfack-emulated-") as scratch:
-        emulate_fp16(path, Path(scratch) / path.name)
-        return open_backend(Path(scratch) / path.name, device=device, threads=threads, arena=False)
+    remedy = "name a folder with room in TMPDIR"
+    with scratch_folder(Path(tempfile.gettempdir()), "cfack-emulated-", remedy) as scratch:
+        emulate_fp16(path, scratch / path.name)
+        return open_backend(scratch / path.name, device=device, threads=threads, arena=False)
 
 
 def _later(closing: ExitStack, load: Callable[[], Backend]) -> Run:

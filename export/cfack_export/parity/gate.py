@@ -59,6 +59,7 @@ class ParityGate:
         profiles: Profiles | None = None,
         versions: Mapping[str, str] | None = None,
         int8_tokens: bool = True,
+        until_refused: bool = False,
         progress: ProgressCallback = no_progress,
     ) -> PrecisionReport:
         """Run everything and judge it; never raises for what the graphs do, the report says it.
@@ -70,6 +71,8 @@ class ParityGate:
             profiles: of engines: calls outside of them are left out, calls at their edges are added.
             versions: graph -> hash of its file: what was measured with it before is not measured again.
             int8_tokens: measure too whether a gallery may keep image tokens in 8 bits.
+            until_refused: leave out the split where outputs are refused, and re-ranking, which takes longest,
+                where the dual encoder is. The verdict is the same.
             progress: counts images, captions and re-ranked queries of the sample.
 
         Raises:
@@ -93,8 +96,8 @@ class ParityGate:
         checked = tuple(check(name) for name in (*GRAPHS, *REWRITES) if name in graphs)
         failures = [sentence for graph in checked for sentence in graph.failures]
         split = SplitMeasurement()
-        if self._rankings is not None:
-            split = self._measure_split(graphs, limits, recall, progress)
+        if self._rankings is not None and not (until_refused and failures):
+            split = self._measure_split(graphs, limits, recall, until_refused, progress)
         return PrecisionReport(
             precision=precision,
             backend=backend,
@@ -136,11 +139,24 @@ class ParityGate:
             return None  # not measured, which a gallery takes for not passed
 
     def _measure_split(
-        self, graphs: Mapping[str, Run], limits: Limits, recall: Recall, progress: ProgressCallback
+        self,
+        graphs: Mapping[str, Run],
+        limits: Limits,
+        recall: Recall,
+        until_refused: bool,
+        progress: ProgressCallback,
     ) -> SplitMeasurement:
         assert self._rankings is not None
         try:
-            return measure_split(self.reference, self._rankings, graphs, limits, recall, progress)
+            return measure_split(
+                self.reference,
+                self._rankings,
+                graphs,
+                limits,
+                recall,
+                until_refused=until_refused,
+                progress=progress,
+            )
         except (ParityError, BackendError) as error:
             return SplitMeasurement(failures=[f"retrieval cannot be measured: {error}"])
 

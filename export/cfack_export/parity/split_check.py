@@ -59,6 +59,8 @@ def measure_split(
     graphs: Mapping[str, Run],
     limits: Limits,
     recall: Recall,
+    *,
+    until_refused: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> SplitMeasurement:
     """Encode, rank and re-rank the sample, and compare each step with the reference's.
@@ -69,6 +71,7 @@ def measure_split(
         graphs: of the precision.
         limits: of the precision.
         recall: what the same graphs gave before.
+        until_refused: re-rank nothing where the encoders alone are refused.
         progress: counts images, captions and re-ranked queries.
 
     Raises:
@@ -83,7 +86,7 @@ def measure_split(
     dual = dual_ranking(features.text_embeddings, features.image_embeddings)
     reference_dual, reference_reranked = rankings
     _add_stage(measured, DUAL, reference_dual, dual, sample, limits)
-    if reference_reranked is not None:
+    if reference_reranked is not None and not (until_refused and measured.failures):
         encoded = len(sample.paths) + len(sample.captions)
         searched = searching_graph(graphs)
         match = recall.of(

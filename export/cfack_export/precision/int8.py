@@ -6,7 +6,6 @@ stay float: TensorRT refuses an int32 bias. What is no product keeps the type of
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from cfack_export.precision.histograms import METHODS, Histogram, threshold
 from cfack_export.precision.layers import module_of, split_layers
 from cfack_export.precision.reports import Int8Report
 from cfack_export.precision.weights import LARGEST_INT8, quantize_columns
+from cfack_export.scratch import scratch_folder
 from cfack_runtime.backends import Feed, open_backend
 from cfack_runtime.errors import UsageError
 from cfack_runtime.progress import ProgressCallback, no_progress
@@ -54,8 +54,10 @@ def calibrate(
     histograms = {name: Histogram() for name in values}
     present = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     model.graph.outputs.extend(value for name, value in values.items() if name not in present)
-    with tempfile.TemporaryDirectory(dir=source.parent, prefix=".calibrate-") as scratch:
-        path = Path(scratch) / source.name
+    with scratch_folder(
+        source.parent, ".calibrate-", "copy the graphs to where files can be written"
+    ) as scratch:
+        path = scratch / source.name
         write_graph(model, path)
         del model, chosen, values  # as large as what is going to run
         backend = open_backend(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from cfack_export.precision.editing import read_graph, write_graph
+from cfack_export.scratch import scratch_folder
 from cfack_runtime.backends import Feed, open_backend
 from cfack_runtime.progress import ProgressCallback, no_progress
 
@@ -38,8 +38,10 @@ def largest_values(
     """
     model = read_graph(source)
     names = _add_reductions(model)
-    with tempfile.TemporaryDirectory(dir=source.parent, prefix=".ranges-") as scratch:
-        path = Path(scratch) / source.name
+    with scratch_folder(
+        source.parent, ".ranges-", "copy the graphs to where files can be written"
+    ) as scratch:
+        path = scratch / source.name
         write_graph(model, path)
         del model
         backend = open_backend(path)

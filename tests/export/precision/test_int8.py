@@ -175,14 +175,35 @@ def test_the_most_harmful_layers_return_until_the_budget_is_kept() -> None:
     assert [trial.drop for trial in restored.trials] == [5.0 - trial.left_out for trial in restored.trials]
 
 
+@pytest.mark.parametrize(("needed", "count"), [(1, 8), (29, 40), (40, 40), (200, 200)])
+def test_leaving_everything_out_is_measured_last_and_only_if_nothing_less_passes(
+    needed: int, count: int
+) -> None:
+    layers = tuple(f"layer {i:03}" for i in range(count))
+    seen: list[int] = []
+
+    def measure(exclude: tuple[str, ...]) -> tuple[float, bool]:
+        seen.append(len(exclude))
+        return 0.0, len(exclude) >= needed
+
+    restored = restore_layers(layers, lambda: layers, measure)
+
+    assert restored.passed
+    assert len(restored.exclude) == needed
+    assert [trial.left_out for trial in restored.trials] == seen
+    assert len(seen) == len(set(seen)) <= 8
+    assert (count in seen) is (needed == count)
+
+
 def test_nothing_returns_when_nothing_is_lost_and_all_of_it_when_that_does_not_help() -> None:
     def never() -> tuple[str, ...]:
-        raise AssertionError("harm is measured only where leaving layers out helps")
+        raise AssertionError("harm is measured only where layers must return")
 
     layers = ("a", "b")
     assert restore_layers(layers, never, lambda _: (0.1, True)).exclude == ()
-    lost = restore_layers(layers, never, lambda _: (float("nan"), False))
-    assert (lost.exclude, lost.passed, len(lost.trials)) == (("a", "b"), False, 2)
+    lost = restore_layers(layers, lambda: layers, lambda _: (float("nan"), False))
+    assert (lost.exclude, lost.passed) == (("a", "b"), False)
+    assert [trial.left_out for trial in lost.trials] == [0, 1, 2]
     with pytest.raises(UsageError, match="at least 2"):
         restore_layers(layers, never, lambda _: (0.0, True), trials=1)
     with pytest.raises(UsageError, match="does not hold every layer once"):
