@@ -16,6 +16,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from cfack_export.precision.editing import array_of, replace_output
+from cfack_export.precision.layers import module_of
 
 _DOMAIN = "com.microsoft"
 _HEADS_FIRST = (0, 2, 1, 3)
@@ -28,28 +29,25 @@ def fuse_self_attention(model: ir.Model) -> int:
     Others than these stay as they are: the bias is the same for all inputs, and query, key and value are
     (B, S, H d), cut into heads by reshaping.
     """
-    found = [
-        (node, attention)
-        for node in list(model.graph)
-        if node.op_type == "Softmax" and (attention := _read(node)) is not None
-    ]
     fixed = _values_without_inputs(model.graph)
-    fused = 0
-    for softmax, attention in found:
-        if attention.bias not in fixed:
-            continue
-        fused += 1
-        _fuse(model.graph, softmax, attention)
-    if fused:
+    found = [
+        attention
+        for node in model.graph
+        if node.op_type == "Softmax" and (attention := _read(node)) is not None and attention.bias in fixed
+    ]
+    for attention in found:
+        _fuse(model.graph, attention)
+    if found:
         model.opset_imports[_DOMAIN] = 1
         RemoveUnusedNodesPass()(model)
-    return fused
+    return len(found)
 
 
 @dataclass(frozen=True)
 class _Attention:
+    module: str
     query: ir.Value
-    """(B, S, H d), scaled; so the two below, not scaled."""
+    """(B, S, H d), scaled already; key and value have the same shape."""
     key: ir.Value
     value: ir.Value
     bias: ir.Value
@@ -59,8 +57,8 @@ class _Attention:
     """What gives (B, S, H d)."""
 
 
-def _fuse(graph: ir.Graph, softmax: ir.Node, attention: _Attention) -> None:
-    name = (softmax.name or "").rpartition("/")[0] + "/MultiHeadAttention"
+def _fuse(graph: ir.Graph, attention: _Attention) -> None:
+    name = f"{attention.module}/MultiHeadAttention"
     inputs = [attention.query, attention.key, attention.value, None, None, attention.bias]
     attributes = {"num_heads": attention.heads, "scale": 1.0}
     node = ir.node("MultiHeadAttention", inputs, attributes=attributes, domain=_DOMAIN, name=name)
@@ -84,7 +82,7 @@ def _read(softmax: ir.Node) -> _Attention | None:
         return None
     if bias.shape is None or bias.shape.rank() != 4 or bias.shape[0] != 1:
         return None
-    return _Attention(query[0], key[0], value[0], bias, query[1], result)
+    return _Attention(module_of(softmax), query[0], key[0], value[0], bias, query[1], result)
 
 
 def _cut(value: ir.Value | None, order: tuple[int, ...]) -> tuple[ir.Value, int] | None:
