@@ -56,6 +56,19 @@ class BundleOptions(c.Structure):
     ]
 
 
+class IndexOptions(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("tokens", c.c_int32),
+        ("batch_size", c.c_uint32),
+        ("progress", c.c_void_p),
+        ("skipped", c.c_void_p),
+        ("payload", c.c_void_p),
+        ("embeddings", c.c_int32),
+        ("allow_unmeasured", c.c_int32),
+    ]
+
+
 SCORES = ("logit", "log-odds", "probability")
 """By their number in C."""
 CPU, CUDA, TENSORRT, TENSORRT_ENGINES, TENSORRT_RTX_ENGINES = range(5)

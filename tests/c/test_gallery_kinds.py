@@ -22,26 +22,13 @@ HALF = 2
 INVALID, GALLERY = -1, -5
 
 
-class IndexOptions(c.Structure):
-    _fields_ = [
-        ("size", c.c_size_t),
-        ("tokens", c.c_int32),
-        ("batch_size", c.c_uint32),
-        ("progress", c.c_void_p),
-        ("skipped", c.c_void_p),
-        ("payload", c.c_void_p),
-        ("embeddings", c.c_int32),
-        ("allow_unmeasured", c.c_int32),
-    ]
-
-
 @pytest.fixture(scope="module")
 def library() -> capi.Library:
     return capi.Library()
 
 
 def _index(library: capi.Library, bundle: Any, photos: Path, out: Path, size: int = 48, **kinds: int) -> None:
-    options = IndexOptions(size, kinds.pop("tokens", DEFAULT), 8, None, None, None, **kinds)
+    options = capi.IndexOptions(size, kinds.pop("tokens", DEFAULT), 8, None, None, None, **kinds)
     folders = [str(folder).encode() for folder in (photos, out)]
     library.call("cfack_index_folder", None, bundle, *folders, c.byref(options))
 
