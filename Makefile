@@ -28,7 +28,7 @@ c: $(VENV)/installed-dev c-needs
 	  -DONNXRuntime_ROOT="$(abspath $(C_BUILD))/onnxruntime"
 	cmake --build $(C_BUILD) --parallel 2
 	CFACK_ONNXRUNTIME="$$($(BIN)/python -c "$(FIND_ONNXRUNTIME)")" ctest --test-dir $(C_BUILD) --output-on-failure
-	CFACK_C_BUILD="$(abspath $(C_BUILD))" $(BIN)/pytest -m "c and not slow" -rs tests/c
+	CFACK_C_BUILD="$(abspath $(C_BUILD))" $(BIN)/pytest -m "c and not slow and not gpu" -rs tests/c
 
 # What `make c` fetches.
 c-needs:

@@ -28,6 +28,10 @@ class Engine(Protocol):
     def tokenizer(self) -> CaptionTokenizer:
         """The bundle's."""
 
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda" or "cuda:N"."""
+
     def encode_images(self, pixels: NDArray[np.uint8]) -> EncodedImages:
         """Encode pixels (B, H, W, 3), all in one call of the graph."""
 
@@ -95,6 +99,11 @@ class BundleEngine:
         """The bundle's."""
         return self._retriever.bundle.tokenizer
 
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return self._candidate.device
+
     def encode_images(self, pixels: NDArray[np.uint8]) -> EncodedImages:
         """See `Engine`."""
         return self._retriever.image_encoder.encode(pixels, batch_size=len(pixels))
@@ -107,7 +116,9 @@ class BundleEngine:
         self, text_tokens: FloatArray, mask: NDArray[np.int64], image_tokens: FloatArray
     ) -> NDArray[np.float32]:
         """See `Engine`."""
-        return self._retriever.reranker.match(text_tokens, mask, image_tokens, match_batch(image_tokens))
+        return self._retriever.reranker.match(
+            text_tokens, mask, image_tokens, match_batch(image_tokens, self.device)
+        )
 
     def read_tokens(self, gallery: Gallery, places: NDArray[np.int64]) -> FloatArray:
         """See `Engine`: from the cache, as far as the tokens are in it."""
@@ -121,15 +132,16 @@ class BundleEngine:
         """See `Engine`."""
         from cfack_bench.device.open import open_device_call
 
-        return open_device_call(self._retriever.bundle, self._candidate, graph, feed, cuda_graph=cuda_graph)
+        bundle, loaded = self._retriever.bundle, self._retriever.graphs
+        return open_device_call(bundle, self._candidate, graph, feed, loaded, cuda_graph=cuda_graph)
 
     def close(self) -> None:
         """Free the graphs."""
         self._retriever.close()
 
 
-def match_batch(image_tokens: FloatArray) -> int:
+def match_batch(image_tokens: FloatArray, device: str) -> int:
     """Pairs per call, by the runtime's own rule."""
     from cfack_runtime.encoders import pair_batch
 
-    return pair_batch(image_tokens.shape[1] * image_tokens.shape[2])
+    return pair_batch(image_tokens.shape[1] * image_tokens.shape[2], device)

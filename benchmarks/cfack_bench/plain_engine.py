@@ -13,6 +13,7 @@ from cfack_bench.engines import FloatArray, match_batch
 from cfack_bench.staged import staged_query
 from cfack_bench.workload import Workload
 from cfack_runtime.backends import Feed
+from cfack_runtime.backends.onnxruntime_cuda import load_cuda_libraries
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.encoders import EncodedImages, EncodedTexts
 from cfack_runtime.errors import BackendError, UsageError
@@ -31,6 +32,7 @@ class PlainEngine:
             raise BackendError(f"onnxruntime is missing ({error}); run `pip install 'cfack[cpu]'`") from error
         provider: Any = "CPUExecutionProvider"
         if candidate.device != "cpu":
+            load_cuda_libraries(onnxruntime)
             provider = ("CUDAExecutionProvider", {"device_id": candidate.device.partition(":")[2] or "0"})
         bundle = Bundle.open(workload.bundle, check_graphs=False)
         options = onnxruntime.SessionOptions()
@@ -49,12 +51,17 @@ class PlainEngine:
                     f"ONNX Runtime cannot use {candidate.device}, only {', '.join(session.get_providers())}; "
                     "run `cfack doctor`"
                 )
-        self._tokenizer = bundle.tokenizer
+        self._tokenizer, self._device = bundle.tokenizer, candidate.device
 
     @property
     def tokenizer(self) -> CaptionTokenizer:
         """The bundle's."""
         return self._tokenizer
+
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return self._device
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> EncodedImages:
         """See `Engine`."""
@@ -71,7 +78,7 @@ class PlainEngine:
         self, text_tokens: FloatArray, mask: NDArray[np.int64], image_tokens: FloatArray
     ) -> NDArray[np.float32]:
         """See `Engine`."""
-        batch = match_batch(image_tokens)
+        batch = match_batch(image_tokens, self._device)
         logits = [
             self._run(
                 "reranker",

@@ -58,7 +58,7 @@ def staged_query(
     places = top_k(texts.embedding, gallery.embeddings, max(k, rerank)).indices  # (1, K)
     watch.end("search")
     shape = gallery.identity.image_tokens
-    batch = pair_batch(shape.count * shape.width) if shape else 1
+    batch = pair_batch(shape.count * shape.width, engine.device) if shape else 1
     logits = []
     for start in range(0, min(rerank, places.shape[1]), batch):
         tokens = engine.read_tokens(gallery, places[0, start : min(start + batch, rerank)])

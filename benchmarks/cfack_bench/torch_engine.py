@@ -52,6 +52,11 @@ class TorchEngine:
         """The checkpoint's, which is also the bundle's."""
         return self._tokenizer
 
+    @property
+    def device(self) -> str:
+        """See `Engine`."""
+        return str(self._device)
+
     @torch.inference_mode()
     def encode_images(self, pixels: NDArray[np.uint8]) -> EncodedImages:
         """See `Engine`."""
@@ -71,7 +76,7 @@ class TorchEngine:
     ) -> NDArray[np.float32]:
         """See `Engine`."""
         texts, masks = self._tensor(text_tokens), self._tensor(mask)
-        batch = match_batch(image_tokens)
+        batch = match_batch(image_tokens, self.device)
         logits = []
         for start in range(0, len(image_tokens), batch):
             images = self._tensor(image_tokens[start : start + batch]).float()

@@ -71,6 +71,8 @@ def run_epochs(
 
             # Counted back from the last epoch, which is always evaluated.
             if (config.schedule.epochs - 1 - epoch) % config.train.eval_every == 0:
+                if run.selection_split is not None:
+                    run.save()  # whatever happens to the evaluation, the epoch is not lost
                 evaluation = run.select(epoch + 1)
                 if evaluation is not None:
                     on_evaluation(evaluation)

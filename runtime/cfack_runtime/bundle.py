@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +79,15 @@ class Bundle:
         return self.manifest.embedding_space
 
     def check_graphs(self, precision: str) -> None:
-        """Hash the graphs of one precision.
+        """Hash the graphs of one precision, side by side.
 
         Raises:
             BundleError: a graph is not the one that was exported, or there is no such precision.
         """
-        for graph in self.graphs(precision).values():
-            check_hash(self.path, graph.file)
+        entries = [graph.file for graph in self.graphs(precision).values()]
+        with ThreadPoolExecutor(thread_name_prefix="cfack-hash") as pool:
+            for _ in pool.map(partial(check_hash, self.path), entries):
+                pass
 
     def has_graph(self, precision: str, name: str) -> bool:
         """Say whether a precision has a graph: one of `GRAPHS` always, one of `REWRITES` maybe.

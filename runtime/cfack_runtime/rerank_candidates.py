@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfack_runtime.encoders import EncodedTexts, length_buckets, pair_batch
+from cfack_runtime.encoders import EncodedTexts, length_buckets
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.rerank import Reranker
 from cfack_runtime.rerank_plan import PairCost, Pairs, Plan, plan_pairs
@@ -58,7 +58,7 @@ def match_candidates(
         lengths,
         pairs,
         read_tokens,
-        pair_batch(cost.tokens * cost.image_width),
+        cost.per_call,
         np.empty((len(pairs.images), 2), np.float32),
         progress,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cfack_runtime.encoders import pair_batch
 from cfack_runtime.manifest import Geometry
 
 KEYS_PER_PAIR = ("int8-cpu",)
@@ -24,7 +25,9 @@ _CALL = 20_000_000
 
 @dataclass(frozen=True)
 class PairCost:
-    """Multiplications of one layer of the re-ranker; what both ways have in common is left out.
+    """What pairs cost, and how many go into one call.
+
+    Costs are multiplications of one layer of the re-ranker; what both ways have in common is left out.
 
     By image, keys and values are computed once, 2 (1+N) C C', and a text of T tokens attends to them with
     2 T (1+N) C. By query, with the key and value projections folded into the text's side, a pair costs
@@ -39,11 +42,19 @@ class PairCost:
     """C'."""
     folded: bool
     """Whether the graph for one text folds the projections; see `KEYS_PER_PAIR`."""
+    device: str = "cpu"
+    """Where the graphs run: "cpu", or a GPU."""
 
     @classmethod
-    def of(cls, geometry: Geometry, *, folded: bool) -> PairCost:
+    def of(cls, geometry: Geometry, *, folded: bool, device: str = "cpu") -> PairCost:
         """The cost of a model whose heads are 64 wide, as BERT's are."""
-        return cls(geometry.image_token_count, geometry.text_token_width, geometry.image_token_width, folded)
+        tokens, width = geometry.image_token_count, geometry.text_token_width
+        return cls(tokens, width, geometry.image_token_width, folded, device)
+
+    @property
+    def per_call(self) -> int:
+        """Pairs that go into one call of the re-ranker at most."""
+        return pair_batch(self.tokens * self.image_width, self.device)
 
     def texts_that_pay(self, length: float) -> float:
         """From how many texts an image is cheaper once for all than once for each.

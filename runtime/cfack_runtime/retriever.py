@@ -44,6 +44,7 @@ class Retriever:
         reranker: scores pairs.
         pair_cost: what pairs cost, by which they are grouped.
         token_cache: image tokens that were read last.
+        graphs: name -> what runs the graph.
     """
 
     def __init__(
@@ -62,9 +63,9 @@ class Retriever:
         self.text_encoder = TextEncoder(backends[TEXT_ENCODER], bundle.tokenizer)
         self.reranker = Reranker(backends[RERANKER], backends.get(ONE_TEXT), backends.get(ONE_IMAGE))
         folded = ONE_TEXT in backends and precision not in KEYS_PER_PAIR
-        self.pair_cost = PairCost.of(geometry, folded=folded)
+        self.pair_cost = PairCost.of(geometry, folded=folded, device=device)
         self.token_cache = TokenCache(token_cache_bytes)
-        self._backends = backends
+        self.graphs = backends
 
     @classmethod
     def open(
@@ -129,7 +130,7 @@ class Retriever:
 
     def close(self) -> None:
         """Free the graphs and the token cache; the object is of no use afterwards."""
-        for backend in self._backends.values():
+        for backend in self.graphs.values():
             backend.close()
         self.token_cache.clear()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def load_graphs(
     """Settle on a precision, check its files and load what every search needs; see `Retriever.open`.
 
     Each form of the re-ranker holds all of its weights, so only the one for single queries is loaded now,
-    and another when it is first run.
+    and another when it is first run. What is loaded now is loaded side by side.
 
     Returns:
         The precision, and graph name -> backend.
@@ -67,13 +67,25 @@ def load_graphs(
             raise
         return opened
 
-    with ExitStack() as undo:
-        backends: dict[str, Backend] = {}
-        for name, entry in bundle.graphs(chosen).items():
-            backends[name] = LazyBackend(entry, _later(load, name)) if name in later else load(name)
-            undo.callback(backends[name].close)
-        undo.pop_all()
-    return chosen, backends
+    entries = bundle.graphs(chosen)
+    loaded = _side_by_side(load, [name for name in entries if name not in later])
+    return chosen, {
+        name: loaded[name] if name in loaded else LazyBackend(entry, _later(load, name))
+        for name, entry in entries.items()
+    }
+
+
+def _side_by_side(load: Callable[[str], Backend], names: Iterable[str]) -> dict[str, Backend]:
+    """Load all of them or none; the first that fails, in their order, says why."""
+    with ThreadPoolExecutor(thread_name_prefix="cfack-open") as pool:
+        opening = {name: pool.submit(load, name) for name in names}
+    errors = [error for future in opening.values() if (error := future.exception()) is not None]
+    if errors:
+        for future in opening.values():
+            if future.exception() is None:
+                future.result().close()
+        raise errors[0]
+    return {name: future.result() for name, future in opening.items()}
 
 
 def warm_up_graphs(backends: Mapping[str, Backend], geometry: Geometry) -> None:

@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from cfack_runtime.backends import Backend, open_backend
+from cfack_runtime.backends.onnxruntime_cuda import load_cuda_libraries
 from cfack_runtime.errors import BackendError, UsageError
 from cfack_runtime.manifest import TensorSpec
 
@@ -129,16 +130,47 @@ def test_a_device_that_this_onnxruntime_does_not_have_is_refused(
         open_backend(toy_graphs / "text_encoder.onnx", device="cuda")
 
 
-def test_a_silent_fallback_to_the_cpu_is_an_error(toy_graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What ONNX Runtime does when its CUDA libraries do not load.
-    def fallen_back(*_: Any, **__: Any) -> Any:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Providers that a session was asked for, in an ONNX Runtime that has CUDA but cannot load it."""
+    seen: list[Any] = []
+
+    def fallen_back(*_: Any, providers: Any, **__: Any) -> Any:
+        seen.extend(providers)
         return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
 
     names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    load_cuda_libraries.cache_clear()
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
     monkeypatch.setattr(onnxruntime, "InferenceSession", fallen_back)
-    with pytest.raises(BackendError, match="CUDAExecutionProvider was asked for, but ONNX Runtime fell back"):
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: print("Failed to load libcudnn.so.9"), raising=False
+    )
+    yield seen
+    load_cuda_libraries.cache_clear()
+
+
+def test_a_silent_fallback_to_the_cpu_is_an_error_that_names_what_is_missing(
+    toy_graphs: Path, asked: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        BackendError, match=r"fell back to CPUExecutionProvider \(Failed to load libcudnn\.so\.9\); uninstall"
+    ):
         open_backend(toy_graphs / "text_encoder.onnx", device="cuda:1")
+    assert capsys.readouterr().out == ""
+
+
+def test_fp32_on_cuda_is_not_rounded_to_tensorfloat32(toy_graphs: Path, asked: list[Any]) -> None:
+    with pytest.raises(BackendError):
+        open_backend(toy_graphs / "text_encoder.onnx", device="cuda:1", memory_limit=1 << 30)
+    ((provider, options),) = asked
+    assert provider == "CUDAExecutionProvider"
+    assert options == {
+        "device_id": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+        "use_tf32": "0",
+        "gpu_mem_limit": str(1 << 30),
+    }
 
 
 def test_a_missing_onnxruntime_says_how_to_install_it(toy_graphs: Path) -> None:

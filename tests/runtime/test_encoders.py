@@ -72,7 +72,8 @@ def test_a_graph_gets_no_more_images_at_once_than_it_is_good_at(
 def test_pairs_with_keys_of_their_own_go_in_smaller_calls() -> None:
     assert pair_batch(577 * 768) == 9
     assert pair_batch(33 * 64) == pair_batch(10) == 256
-    assert pair_batch(1 << 30) == 1
+    assert pair_batch(1 << 30) == pair_batch(1 << 30, "cuda") == 1
+    assert pair_batch(577 * 768, "cuda") == 75
 
 
 def test_images_are_encoded_in_batches_with_the_same_result(

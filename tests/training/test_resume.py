@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from cfack.training.metrics_log import read_metrics
 from cfack.training.reports import StepReport
 from cfack.training.state import TrainingState, load_state, save_state
 from cfack.training.train import train
-from cfack_runtime.errors import CheckpointError, UsageError
+from cfack_runtime.errors import CheckpointError, ImageError, UsageError
 
 Change = Callable[..., ExperimentConfig]
 
@@ -124,6 +125,25 @@ def test_two_crashes_and_loader_workers_change_nothing(
             train(config, data_root, out, device="cpu", resume=True, on_step=crash_after(step))
     train(config, data_root, out, device="cpu", resume=True)
 
+    assert_same_end(uninterrupted, out)
+
+
+def test_an_image_that_cannot_be_evaluated_costs_no_epoch(
+    config: ExperimentConfig, data_root: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    out, data = tmp_path / "out", Path(shutil.copytree(data_root, tmp_path / "data"))
+    damaged = data / "imgs" / "val" / "1_0.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:50])
+    with pytest.raises(ImageError, match=r"1_0\.png"):
+        train(config, data, out, device="cpu")
+    assert load_state(out / "training_state.pt").position.step == 4
+
+    damaged.write_bytes(whole)
+    seen: list[int] = []
+    train(config, data, out, device="cpu", resume=True, on_step=lambda report: seen.append(report.step))
+
+    assert seen == [5, 6, 7, 8]
     assert_same_end(uninterrupted, out)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cfack_bench.device.bound import BoundArrays, CopyStream, Shapes
-from cfack_runtime.backends import Feed, open_backend
+from cfack_runtime.backends import Feed
+from cfack_runtime.backends.onnxruntime_cuda import EXACT, load_cuda_libraries
 from cfack_runtime.errors import BackendError
 
 _ERRORS_ONLY = 3
@@ -18,7 +19,7 @@ class OnnxRuntimeCall:
     Args:
         path: of the ONNX file.
         feed: what goes in.
-        shapes: of the outputs, name -> (shape, type); see `output_shapes`.
+        shapes: of the outputs, name -> (shape, type).
         stream: closed with this object.
         index: of the GPU.
         cuda_graph: have ONNX Runtime capture the first run and replay it.
@@ -46,11 +47,13 @@ class OnnxRuntimeCall:
         options.log_severity_level = _ERRORS_ONLY
         provider, settings = "CPUExecutionProvider", {}
         if device == "cuda":
+            load_cuda_libraries(onnxruntime)
             provider = "CUDAExecutionProvider"
             settings = {
                 "device_id": str(index),
                 "user_compute_stream": str(stream.handle),
                 "enable_cuda_graph": str(int(cuda_graph)),
+                **EXACT,
             }
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=[(provider, settings)])
@@ -99,16 +102,3 @@ class OnnxRuntimeCall:
         self.stream.synchronize()
         self._binding = self._session = None
         self.stream.close()
-
-
-def output_shapes(path: Path, feed: Feed, device: str) -> Shapes:
-    """Run a graph once to learn the shapes of its outputs: name -> (shape, type).
-
-    Raises:
-        BackendError: it cannot be loaded or run there.
-    """
-    backend = open_backend(path, device=device)
-    try:
-        return {name: (array.shape, array.dtype.name) for name, array in backend.run(feed).items()}
-    finally:
-        backend.close()

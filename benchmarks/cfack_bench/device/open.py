@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cfack_bench.candidates import ONNXRUNTIME, Candidate
 from cfack_bench.device.call import DeviceCall
 from cfack_bench.device.driver import CudaStream
 from cfack_bench.device.engine_call import ContextSource, EngineCall
-from cfack_bench.device.onnxruntime_call import OnnxRuntimeCall, output_shapes
-from cfack_runtime.backends import Feed
+from cfack_bench.device.onnxruntime_call import OnnxRuntimeCall
+from cfack_runtime.backends import Backend, Feed
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.graph_contract import ONE_TEXT, RERANKER
 
 
 def open_device_call(
-    bundle: Bundle, candidate: Candidate, graph: str, feed: Feed, *, cuda_graph: bool
+    bundle: Bundle,
+    candidate: Candidate,
+    graph: str,
+    feed: Feed,
+    loaded: Mapping[str, Backend],
+    *,
+    cuda_graph: bool,
 ) -> DeviceCall:
     """Load a graph once more, for one shape and with memory of its own.
 
@@ -24,6 +32,7 @@ def open_device_call(
         candidate: backend, precision and GPU.
         graph: `image_encoder`, `text_encoder`, or `reranker`, in its form for one text where there is one.
         feed: what goes in; turned into the types that the graph declares.
+        loaded: the same graphs, which are asked how large the outputs are.
         cuda_graph: whether to capture it and replay it.
 
     Raises:
@@ -34,7 +43,9 @@ def open_device_call(
     if candidate.backend == ONNXRUNTIME:
         name = _form(graph, set(bundle.graphs(candidate.precision)))
         path, typed = bundle.graph_path(candidate.precision, name), _typed(bundle, candidate, name, feed)
-        shapes = output_shapes(path, typed, candidate.device)
+        shapes = {
+            output: (array.shape, array.dtype.name) for output, array in loaded[name].run(typed).items()
+        }
         return OnnxRuntimeCall(path, typed, shapes, CudaStream(index), index=index, cuda_graph=cuda_graph)
     name = _form(graph, _graphs_with_engine(bundle, candidate))
     engine = _open_engine(bundle, candidate, name, index)

@@ -20,7 +20,7 @@ SHORTEST_TEXT = 2
 
 _TEXT_INPUTS = ("input_ids", "attention_mask", "text_tokens")
 _LENGTH_AXIS = 1
-_PAIR_VALUES = 32 << 20
+_PAIR_VALUES = 32 << 20  # as `cfack_runtime.encoders.pair_batch` has on a GPU
 _FEWEST_PAIRS, _MOST_PAIRS = 32, 256
 
 

@@ -135,8 +135,7 @@ int cfack_match_images(float* logits, const cfack_bundle* bundle, const char* te
     require_same_size(b, images);
     if (images->count == 0) return;
     require_given(logits, "logits");
-    const cfack::Geometry& g = b.geometry();
-    const size_t values = static_cast<size_t>(g.image_token_count) * g.image_token_width;
+    const size_t values = b.geometry().image_values();
     cfack::Bundle::Lease work(b);
     cfack::tokenize(b, &text, 1, "caption", &*work);
     const size_t first = 0;
@@ -145,7 +144,7 @@ int cfack_match_images(float* logits, const cfack_bundle* bundle, const char* te
     cfack::forget_texts(&*work, 1);
     cfack::keep_text(b, encoded, 0, work->ids[0].size(), 0, &*work);
     const cfack::DType type = cfack::image_tokens_type(b.reranker());
-    const size_t batch = std::min(b.images_per_call(), cfack::pair_batch(g));
+    const size_t batch = std::min(b.images_per_call(), b.pairs_per_call());
     for (size_t start = 0; start < images->count; start += batch) {
       const size_t rows = std::min(batch, images->count - start);
       cfack::run_image_encoder(b, images->pixels.data() + start * images->bytes(), rows, &encoded);

@@ -19,6 +19,7 @@ namespace {
 constexpr const char* kManifest = "manifest.json";
 constexpr uint64_t kLargestTokenizer = 64 << 20;
 constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 19;
+constexpr size_t kMostPairs = 256, kPairValuesOnCpu = 4 << 20, kPairValuesOnGpu = 32 << 20;
 // Its graph for one text computes the keys and values of every image: in 8 bits the larger product is the faster one.
 constexpr const char* kKeysPerPair = "int8-cpu";
 
@@ -181,9 +182,12 @@ double Bundle::texts_that_pay(double mean_length) const {
 
 size_t Bundle::images_per_call() const {
   if (options_.backend != CFACK_BACKEND_CPU) return kImageBatch;
-  const Geometry& g = geometry();
-  const size_t values = static_cast<size_t>(g.image_token_count) * g.image_token_width;
-  return std::max<size_t>(1, std::min(kImageBatch, kImageValuesOnCpu / values));
+  return std::max<size_t>(1, std::min(kImageBatch, kImageValuesOnCpu / geometry().image_values()));
+}
+
+size_t Bundle::pairs_per_call() const {
+  const size_t most = options_.backend == CFACK_BACKEND_CPU ? kPairValuesOnCpu : kPairValuesOnGpu;
+  return std::max<size_t>(1, std::min(kMostPairs, most / geometry().image_values()));
 }
 
 std::unique_ptr<Backend> Bundle::load(const char* graph) const {

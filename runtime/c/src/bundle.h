@@ -44,6 +44,9 @@ class Bundle {
   // Images that the image encoder gets at once at most. On a CPU large models are fastest with one, for what a layer
   // leaves to the next is then in its caches; small ones would be slowed down by calls.
   size_t images_per_call() const;
+  // Pairs that the re-ranker gets at once at most: as many as keep its image tokens near 16 MB in float32, or near 128
+  // on a GPU, where launching the operators of a call takes as long for few pairs as for many.
+  size_t pairs_per_call() const;
   // Whether re-ranking from INT8 tokens gave the same rankings when the precision was exported; nothing: not measured.
   std::optional<bool> int8_tokens_passed() const { return manifest_.find(precision_)->int8_tokens_passed; }
 

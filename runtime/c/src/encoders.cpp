@@ -81,8 +81,7 @@ void run_image_encoder(const Bundle& bundle, const uint8_t* pixels, size_t count
   const TensorView view = tensor("pixels", DType::kUint8, {count, g.image_height, g.image_width, 3}, pixels);
   bundle.image_encoder().run(&view, 1, result);
   require_rows(result->get("image_embedding"), count, g.embed_dim, kImageEncoder);
-  require_rows(result->get("image_tokens"), count, static_cast<size_t>(g.image_token_count) * g.image_token_width,
-               kImageEncoder);
+  require_rows(result->get("image_tokens"), count, g.image_values(), kImageEncoder);
   require_finite(static_cast<const float*>(result->get("image_embedding").data), count, g.embed_dim, kImageEncoder);
 }
 

@@ -29,6 +29,9 @@ struct Geometry {
   uint32_t embed_dim = 0;
   uint32_t max_tokens = 0;
   uint32_t vocab_size = 0;
+
+  // Of the tokens (1+N, C) of one image.
+  size_t image_values() const { return static_cast<size_t>(image_token_count) * image_token_width; }
 };
 
 struct TensorSpec {

@@ -23,7 +23,7 @@ class Matching {
       match_image(start, end);
     }
     for (size_t start = shared, end = shared; start < work_.pairs.size(); start = end) {
-      const size_t most = std::min(work_.pairs.size(), start + pair_batch(bundle_.geometry()));
+      const size_t most = std::min(work_.pairs.size(), start + bundle_.pairs_per_call());
       while (end < most && work_.pairs[end].query == work_.pairs[start].query) ++end;
       match_query(start, end);
     }

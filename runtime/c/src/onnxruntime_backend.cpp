@@ -220,7 +220,8 @@ class OnnxRuntime : public BackendLibrary {
                                          "; give the library of an onnxruntime-gpu, or use the CPU");
   }
 
-  // Appending a provider whose own libraries are missing is an error, so nothing falls back in silence.
+  // Appending a provider whose own libraries are missing is an error, so nothing falls back in silence. By default
+  // FP32 products are rounded to TensorFloat-32; a precision is a property of the graph.
   void add_cuda(OrtSessionOptions* settings) const {
     const OrtApi& api = library_.api();
     const std::string what = "CUDA cannot be used by ONNX Runtime " + library_.version();
@@ -229,9 +230,9 @@ class OnnxRuntime : public BackendLibrary {
     const Owned<OrtCUDAProviderOptionsV2> owned(cuda, api.ReleaseCUDAProviderOptions);
     const std::string device = std::to_string(options_.device);
     const std::string limit = std::to_string(options_.memory_limit);
-    const char* keys[] = {"device_id", "arena_extend_strategy", "gpu_mem_limit"};
-    const char* values[] = {device.c_str(), "kSameAsRequested", limit.c_str()};
-    library_.check(api.UpdateCUDAProviderOptions(cuda, keys, values, options_.memory_limit == 0 ? 2 : 3), what);
+    const char* keys[] = {"device_id", "arena_extend_strategy", "use_tf32", "gpu_mem_limit"};
+    const char* values[] = {device.c_str(), "kSameAsRequested", "0", limit.c_str()};
+    library_.check(api.UpdateCUDAProviderOptions(cuda, keys, values, options_.memory_limit == 0 ? 3 : 4), what);
     library_.check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(settings, cuda), what);
   }
 

@@ -10,13 +10,6 @@
 namespace cfack {
 namespace {
 
-constexpr size_t kPairValues = 4 << 20;
-constexpr size_t kMostPairs = 256;
-
-size_t image_values(const Geometry& geometry) {
-  return static_cast<size_t>(geometry.image_token_count) * geometry.image_token_width;
-}
-
 // Bring texts to (count, longest, C) in the graph's type, with zeros on padding, and make their mask.
 const void* padded_texts(const Bundle& bundle, const Backend& graph, const size_t* texts, size_t count, size_t longest,
                          Workspace* workspace) {
@@ -61,10 +54,6 @@ void run(const Bundle& bundle, const Backend& graph, const size_t* texts, size_t
 
 }  // namespace
 
-size_t pair_batch(const Geometry& geometry) {
-  return std::max<size_t>(1, std::min(kMostPairs, kPairValues / image_values(geometry)));
-}
-
 void forget_texts(Workspace* workspace, size_t count) {
   workspace->texts.assign(count, KeptText{});
   workspace->text_tokens.clear();
@@ -83,7 +72,7 @@ void keep_text(const Bundle& bundle, const RunResult& encoded, size_t row, size_
 DType image_tokens_type(const Backend& graph) { return graph.input_dtype("image_tokens"); }
 
 uint8_t* image_tokens(const Bundle& bundle, const Backend& graph, size_t index, Workspace* workspace) {
-  const size_t bytes = image_values(bundle.geometry()) * dtype_size(image_tokens_type(graph));
+  const size_t bytes = bundle.geometry().image_values() * dtype_size(image_tokens_type(graph));
   if (workspace->image_tokens.size() < (index + 1) * bytes) workspace->image_tokens.resize((index + 1) * bytes);
   return workspace->image_tokens.data() + index * bytes;
 }

@@ -8,9 +8,6 @@
 
 namespace cfack {
 
-// Pairs per call: as many as keep its image tokens near 16 MB in float32.
-size_t pair_batch(const Geometry& geometry);
-
 // Forget all texts and make room for others.
 void forget_texts(Workspace* workspace, size_t count);
 

@@ -37,5 +37,5 @@ sh "$(dirname "$0")/unpack_debian_packages.sh" "$out" "$(. /etc/os-release && ec
 find "$out" -name '*.pc' -exec sed -i -e "s|^prefix=/usr|prefix=$out/usr|" {} +
 # A compiler looks for the headers of an architecture in the system's own folder only.
 for folder in "$out"/usr/include/*-linux-*; do
-  [ -d "$folder" ] && cp -r "$folder"/. "$out/usr/include/"
+  if [ -d "$folder" ]; then cp -r "$folder"/. "$out/usr/include/"; fi
 done

@@ -12,6 +12,7 @@ import numpy as np
 from cfack_runtime.backends.engine_gpu import Gpu, list_gpus
 from cfack_runtime.backends.engine_library import library_installed, library_remedy, load_library
 from cfack_runtime.backends.engine_memory import PycudaDevice
+from cfack_runtime.backends.onnxruntime_cuda import load_cuda_libraries
 from cfack_runtime.engine import TENSORRT, TENSORRT_RTX
 from cfack_runtime.errors import BackendError
 
@@ -71,6 +72,7 @@ def _onnxruntime(name: str, provider: str, gpu: Diagnosis | None = None) -> Diag
     if gpu is not None and not gpu.runs:
         return Diagnosis(name, False, version, gpu.detail, gpu.remedy)
     try:
+        missing = "" if gpu is None else load_cuda_libraries(runtime)
         runtime.set_default_logger_severity(_SILENT)
         options = runtime.SessionOptions()
         options.log_severity_level = _SILENT
@@ -81,8 +83,8 @@ def _onnxruntime(name: str, provider: str, gpu: Diagnosis | None = None) -> Diag
     except Exception as error:  # its errors share no base class but Exception
         return Diagnosis(name, False, version, _line(error), "reinstall onnxruntime")
     if provider not in got:
-        remedy = "install the CUDA and cuDNN versions that this onnxruntime-gpu names in its release notes"
-        return Diagnosis(name, False, version, f"fell back to {', '.join(got)}", remedy)
+        remedy = f"{install}, which brings CUDA and cuDNN of the versions that it needs"
+        return Diagnosis(name, False, version, missing or f"fell back to {', '.join(got)}", remedy)
     if not right:
         return Diagnosis(
             name, False, version, "a graph of one node gave a wrong result", "reinstall onnxruntime"

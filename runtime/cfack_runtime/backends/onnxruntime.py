@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cfack_runtime.backends import Feed
+from cfack_runtime.backends.onnxruntime_cuda import EXACT, load_cuda_libraries
 from cfack_runtime.errors import BackendError
 from cfack_runtime.manifest import TensorSpec
 
@@ -60,6 +61,7 @@ class OnnxRuntimeBackend:
                 f"device {device!r} needs {provider}, but this onnxruntime {runtime.__version__} has only "
                 f"{', '.join(runtime.get_available_providers())}; {_remedy(device)}"
             )
+        missing = "" if device == "cpu" else load_cuda_libraries(runtime)
         try:
             session = runtime.InferenceSession(
                 str(path),
@@ -73,7 +75,7 @@ class OnnxRuntimeBackend:
         if provider not in session.get_providers():
             raise BackendError(
                 f"{path}: {provider} was asked for, but ONNX Runtime fell back to "
-                f"{', '.join(session.get_providers())}; {_remedy(device)}"
+                f"{', '.join(session.get_providers())}{missing and f' ({missing})'}; {_remedy(device)}"
             )
         self._path = path
         self._device = device
@@ -150,6 +152,7 @@ def _provider(device: str, memory_limit: int | None) -> tuple[str, dict[str, str
     options = {
         "device_id": device.partition(":")[2] or "0",
         "arena_extend_strategy": "kSameAsRequested",
+        **EXACT,
     }
     if memory_limit is not None:
         options["gpu_mem_limit"] = str(memory_limit)
@@ -160,8 +163,8 @@ def _remedy(device: str) -> str:
     if device == "cpu":
         return "install onnxruntime again"
     return (
-        "uninstall onnxruntime, `pip install 'cfack[gpu]'`, and check that its CUDA and cuDNN versions are "
-        "installed; or use device 'cpu'"
+        "uninstall onnxruntime, `pip install 'cfack[gpu]'`, which brings its CUDA and cuDNN, and check the "
+        "driver with `cfack doctor`; or use device 'cpu'"
     )
 
 

@@ -19,15 +19,15 @@ from cfack_bench.cases import Case
 from cfack_bench.device.call import PARTS, timed_call
 from cfack_bench.device.driver import CudaStream
 from cfack_bench.device.engine_call import EngineCall
-from cfack_bench.device.onnxruntime_call import OnnxRuntimeCall, output_shapes
+from cfack_bench.device.onnxruntime_call import OnnxRuntimeCall
 from cfack_bench.device.open import open_device_call
 from cfack_bench.graph_tasks import GraphTasks
 from cfack_bench.visits import Limits
 from cfack_bench.workload import Workload, save_workload
 from cfack_runtime.backends import open_backend
-from cfack_runtime.bundle import Bundle
 from cfack_runtime.errors import BackendError
 from cfack_runtime.manifest import TensorSpec
+from cfack_runtime.retriever import Retriever
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ def test_bound_onnxruntime_gives_what_a_plain_run_gives(
     cuda: Any, toy_graphs: Path, pixels: np.ndarray
 ) -> None:
     path, feed = toy_graphs / "image_encoder.onnx", {"pixels": pixels}
-    shapes = output_shapes(path, feed, "cpu")
-    call = OnnxRuntimeCall(path, feed, shapes, CudaStream(0, cuda), device="cpu")
     backend = open_backend(path)
+    shapes = {name: (array.shape, array.dtype.name) for name, array in backend.run(feed).items()}
+    call = OnnxRuntimeCall(path, feed, shapes, CudaStream(0, cuda), device="cpu")
 
     timed_call(call)
 
@@ -160,10 +160,10 @@ def test_a_graph_of_a_bundle_is_bound_in_the_form_that_the_runtime_uses(
     made: dict[str, Any] = {}
 
     def call(path: Path, feed: Any, shapes: Any, stream: Any, **options: Any) -> Any:
-        made.update(options, graph=path.stem, dtypes={name: a.dtype.name for name, a in feed.items()})
+        dtypes = {name: array.dtype.name for name, array in feed.items()}
+        made.update(options, graph=path.stem, dtypes=dtypes, shapes=shapes)
 
     monkeypatch.setattr("cfack_bench.device.open.OnnxRuntimeCall", call)
-    monkeypatch.setattr("cfack_bench.device.open.output_shapes", lambda path, feed, device: {})
     monkeypatch.setattr("cfack_bench.device.open.CudaStream", lambda index: CudaStream(index, cuda))
     feed = {
         "text_tokens": np.zeros((1, 4, 4), np.float16),
@@ -171,14 +171,17 @@ def test_a_graph_of_a_bundle_is_bound_in_the_form_that_the_runtime_uses(
         "image_tokens": np.zeros((5, 4, 4), np.float16),
     }
 
-    open_device_call(
-        Bundle.open(toy_bundle),
-        Candidate("onnxruntime", "fp32", "cuda", 1),
-        "reranker",
-        feed,
-        cuda_graph=True,
-    )
+    with Retriever.open(toy_bundle) as retriever:
+        open_device_call(
+            retriever.bundle,
+            Candidate("onnxruntime", "fp32", "cuda", 1),
+            "reranker",
+            feed,
+            retriever.graphs,
+            cuda_graph=True,
+        )
 
+    assert made["shapes"] == {"match_logits": ((5, 2), "float32")}
     assert (made["graph"], made["cuda_graph"], made["index"]) == ("reranker", True, 0)
     assert made["dtypes"] == {
         "text_tokens": "float32",

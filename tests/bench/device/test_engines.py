@@ -100,6 +100,7 @@ def test_a_bound_engine_gives_what_its_graph_gives(
         TENSORRT,
         "image_encoder",
         {"pixels": pixels},
+        {},
         cuda_graph=captured,
     )
 
@@ -123,6 +124,7 @@ def test_a_batch_beyond_the_profile_is_refused_with_its_range(bundle: Bundle, me
             TENSORRT,
             "image_encoder",
             {"pixels": pixels},
+            {},
             cuda_graph=False,
         )
 
@@ -142,6 +144,7 @@ def test_an_engine_that_no_gpu_has_run_is_not_timed(
             TENSORRT,
             "image_encoder",
             {"pixels": np.zeros((1, 12, 8, 3), np.uint8)},
+            {},
             cuda_graph=False,
         )
 

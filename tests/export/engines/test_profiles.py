@@ -63,7 +63,7 @@ def test_a_rewrite_keeps_its_batch_of_one() -> None:
 
 @pytest.mark.parametrize("values", [64, 33 * 64, 577 * 768, 1025 * 1024])
 def test_the_batches_that_the_runtime_sends_by_itself_fit(values: int) -> None:
-    assert default_pairs(values).max >= pair_batch(values)
+    assert default_pairs(values).max >= pair_batch(values, "cuda")
     assert ProfileSettings().images.max >= IMAGE_BATCH
     assert ProfileSettings().texts.max >= TEXT_BATCH
 
