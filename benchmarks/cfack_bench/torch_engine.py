@@ -31,7 +31,7 @@ class TorchEngine:
         if workload.checkpoint is None:
             raise UsageError(f"{candidate.backend} needs the checkpoint: give --checkpoint")
         torch.set_num_threads(candidate.threads)
-        self._device = torch.device(candidate.device)
+        self._device = torch.device("cuda:0" if candidate.device == "cuda" else candidate.device)
         self._half = candidate.backend == AUTOCAST
         self._tokenizer = load_tokenizer(workload.checkpoint)
         model: CFACK = load_checkpoint(workload.checkpoint).to(self._device)

@@ -114,6 +114,8 @@ class ImageEncoder:
         require_positive(batch_size)
         batch_size = min(batch_size, self._per_call or batch_size)
         parts = [self._run(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)]
+        if len(parts) == 1:  # tokens are large: a copy of those of 32 images took a third of a GPU's time
+            return parts[0]
         return EncodedImages(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def _run(self, pixels: NDArray[np.uint8]) -> EncodedImages:

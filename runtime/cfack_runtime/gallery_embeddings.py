@@ -59,6 +59,11 @@ class EmbeddingParts:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def byte_count(self) -> int:
+        """Bytes of all parts, rows that do not count included."""
+        return sum(part.values.nbytes for part in self.parts)
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("embeddings in parts become one array by copying only")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.gallery_embeddings import EmbeddingParts
+from cfack_runtime.ranking_products import readers
 from cfack_runtime.ranking_shortlist import Shortlist
 
 FloatArray = NDArray[np.floating[Any]]
@@ -170,12 +171,13 @@ def _shortlist(
     min_score: float | None,
 ) -> Shortlist:
     width = max(min(_SCORES // len(queries), len(gallery)), 1)
-    shortlist = Shortlist(queries, gallery, k, width, min_score)
     # Copying a scattered row takes as long as multiplying 30 that lie together, or 4 by many queries.
     sparse = 30 if len(queries) < _FEW_QUERIES else 4
-    for block in gallery.blocks(min(_BLOCK, width), rows, sparse=sparse):
-        shortlist.add(block)
-    shortlist.flush()
+    with readers(len(queries), gallery.byte_count) as threads:
+        shortlist = Shortlist(queries, gallery, k, width, min_score, threads)
+        for block in gallery.blocks(min(_BLOCK, width), rows, sparse=sparse):
+            shortlist.add(block)
+        shortlist.flush()
     return shortlist
 
 

@@ -5,11 +5,14 @@ Shapes: Q queries, B gallery images of a block, D embedding, K candidates.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cfack_runtime.errors import DataError
 from cfack_runtime.gallery_embeddings import Block, EmbeddingParts
+from cfack_runtime.ranking_products import products
 
 _EXACT_ROWS = 8192
 """Rows scored again at a time: 16 MB in float64 at D = 256."""
@@ -29,6 +32,7 @@ class Shortlist:
         k: K, at least 1.
         width: images whose products are looked through together.
         min_score: images below it are left out.
+        readers: threads that read embeddings side by side; None: this one alone.
     """
 
     def __init__(
@@ -38,9 +42,11 @@ class Shortlist:
         k: int,
         width: int,
         min_score: float | None,
+        readers: Executor | None = None,
     ) -> None:
         self._queries, self._exact = queries, queries.astype(np.float64)
         self._gallery, self._k, self._min_score = gallery, k, min_score
+        self._readers = readers
         # A float32 dot product of D terms is off by at most D/2 eps |q||g|; two of them are compared.
         eps = np.finfo(np.float32).eps
         self._slack = queries.shape[1] * eps * np.linalg.norm(queries, axis=1)
@@ -60,11 +66,12 @@ class Shortlist:
         if self._filled + count > self._rough.shape[1]:
             self.flush()
         here = slice(self._filled, self._filled + count)
-        values = block.values.astype(np.float32, copy=False)
         if block.picked is None:
-            np.matmul(self._queries, values.T, out=self._rough[:, here])
+            products(self._queries, block.values, self._rough[:, here], self._readers)
         else:
-            self._rough[:, here] = (self._queries @ values.T)[:, block.picked]
+            all_rows = np.empty((len(self._queries), len(block.values)), np.float32)
+            products(self._queries, block.values, all_rows, self._readers)
+            self._rough[:, here] = all_rows[:, block.picked]
         self._rough_places[here] = block.places
         self._filled += count
 

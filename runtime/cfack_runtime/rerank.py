@@ -14,6 +14,7 @@ from cfack_runtime.backends import Backend
 from cfack_runtime.encoders import PAIR_BATCH, FloatArray, require_finite, require_positive
 from cfack_runtime.errors import UsageError
 from cfack_runtime.graph_contract import RERANKER
+from cfack_runtime.half import as_type
 
 
 class Reranker:
@@ -76,9 +77,7 @@ class Reranker:
                 "attention_mask": _rows(mask, start, batch_size),
                 "image_tokens": _rows(image_tokens, start, batch_size),
             }
-            output = backend.run(
-                {name: np.ascontiguousarray(value, dtype=dtypes[name]) for name, value in feed.items()}
-            )
+            output = backend.run({name: as_type(value, dtypes[name]) for name, value in feed.items()})
             require_finite(output["match_logits"], RERANKER)
             logits.append(output["match_logits"])
         return np.concatenate(logits)

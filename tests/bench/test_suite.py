@@ -60,7 +60,7 @@ def test_sizes_that_measure_nothing_are_refused(table: dict[str, Any], message: 
 
 def test_an_unknown_suite_names_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"no suite 'quik': expected a TOML file or one of full, large-cpu, quick"
+        ConfigError, match=r"no suite 'quik': expected a TOML file or one of full, gpu, large-cpu, quick"
     ):
         load_suite("quik")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class OnnxRuntimeCall:
         except Exception as error:  # its errors share no base class but Exception
             stream.close()
             graphs = " with CUDA graphs" if cuda_graph else ""
-            raise BackendError(f"{path.name}: ONNX Runtime on {device}{graphs}: {error}") from error
+            raise BackendError(f"{path.name}: ONNX Runtime on {device}{graphs}: {_reason(error)}") from error
 
     def upload(self) -> None:
         """See `DeviceCall.upload`."""
@@ -102,3 +103,9 @@ class OnnxRuntimeCall:
         self.stream.synchronize()
         self._binding = self._session = None
         self.stream.close()
+
+
+def _reason(error: Exception) -> str:
+    """What CUDA said: ONNX Runtime puts lines of its own code around it, and the machine's name."""
+    found = re.search(r"CUDA failure \d+: [^;]+", str(error))
+    return found[0].strip() if found else str(error)
