@@ -36,7 +36,7 @@ from cfack_runtime.manifest import FileEntry
 from cfack_runtime.ranking import top_k
 from cfack_runtime.rerank import Reranker
 from cfack_runtime.rerank_candidates import match_candidates
-from cfack_runtime.rerank_plan import KEYS_PER_PAIR, PairCost
+from cfack_runtime.rerank_plan import PairCost
 from cfack_runtime.rerank_tokens import TokenCache
 
 _PRECISIONS = ("fp32", "int8-cpu")
@@ -86,7 +86,7 @@ def _growth(graphs: Path, threads: int, folder: Path, shape: TokenShape) -> int:
     try:
         width = int(backend.inputs[0].shape[-1])
         reranker, cache = Reranker(backend, backend), TokenCache()
-        cost = PairCost(shape.count, width, shape.width, folded=graphs.name not in KEYS_PER_PAIR)
+        cost = PairCost(shape.count, width, shape.width, folded=True)
         tokens, mask = rng.standard_normal((1, _LENGTH, width), np.float32), np.ones((1, _LENGTH), np.int64)
         reranker.match(tokens, mask, np.zeros((1, shape.count, shape.width), np.float32))
         before, largest = _resident(), 0

@@ -21,7 +21,7 @@ from cfack_runtime.graph_contract import IMAGE_ENCODER, ONE_IMAGE, ONE_TEXT, RER
 from cfack_runtime.manifest import Geometry
 from cfack_runtime.rerank import Reranker
 from cfack_runtime.rerank_candidates import match_candidates
-from cfack_runtime.rerank_plan import KEYS_PER_PAIR, PairCost
+from cfack_runtime.rerank_plan import PairCost
 
 PRECISIONS = ("fp32", "int8-cpu")
 TOKENS = 24
@@ -94,14 +94,12 @@ class Subject:
         embedding, tokens, mask = self._texts
         length = int(self.lengths[:queries].max())
         texts = EncodedTexts(embedding[:queries], tokens[:queries, :length], mask[:queries, :length])
-        folded = precision not in KEYS_PER_PAIR
-        cost = PairCost.of(self._geometry, folded=folded)
         return match_candidates(
             Reranker(graphs[RERANKER], graphs[ONE_TEXT], graphs[ONE_IMAGE]),
             texts,
             self._candidates[:queries],
             self._images.__getitem__,
-            cost,
+            PairCost.of(self._geometry, folded=True),
         )
 
     @torch.no_grad()

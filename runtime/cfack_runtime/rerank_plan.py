@@ -14,10 +14,6 @@ from numpy.typing import NDArray
 from cfack_runtime.encoders import pair_batch
 from cfack_runtime.manifest import Geometry
 
-KEYS_PER_PAIR = ("int8-cpu",)
-"""Precisions whose graph for one text computes the keys and values of every image: in 8 bits the larger
-product is the faster one."""
-
 _HEAD_WIDTH = 64
 _CALL = 20_000_000
 """Multiplications that take about as long as one call of a small graph."""
@@ -41,7 +37,7 @@ class PairCost:
     image_width: int
     """C'."""
     folded: bool
-    """Whether the graph for one text folds the projections; see `KEYS_PER_PAIR`."""
+    """Whether there is a graph for one text, which folds the projections."""
     device: str = "cpu"
     """Where the graphs run: "cpu", or a GPU."""
 

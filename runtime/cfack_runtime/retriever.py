@@ -24,7 +24,7 @@ from cfack_runtime.hits import Hit
 from cfack_runtime.indexing import index_images
 from cfack_runtime.progress import ProgressCallback, no_progress
 from cfack_runtime.rerank import Reranker
-from cfack_runtime.rerank_plan import KEYS_PER_PAIR, PairCost
+from cfack_runtime.rerank_plan import PairCost
 from cfack_runtime.rerank_tokens import DEFAULT_CACHE_BYTES, TokenCache
 from cfack_runtime.scoring import LOGIT, Scoring
 from cfack_runtime.search import Parts, Request, Search
@@ -62,8 +62,7 @@ class Retriever:
         self.image_encoder = ImageEncoder(backends[IMAGE_ENCODER], geometry, per_call)
         self.text_encoder = TextEncoder(backends[TEXT_ENCODER], bundle.tokenizer)
         self.reranker = Reranker(backends[RERANKER], backends.get(ONE_TEXT), backends.get(ONE_IMAGE))
-        folded = ONE_TEXT in backends and precision not in KEYS_PER_PAIR
-        self.pair_cost = PairCost.of(geometry, folded=folded, device=device)
+        self.pair_cost = PairCost.of(geometry, folded=ONE_TEXT in backends, device=device)
         self.token_cache = TokenCache(token_cache_bytes)
         self.graphs = backends
 

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from cfack_export.precision.editing import drop_unused_weights, read_graph, replace_output, write_graph
-from cfack_export.precision.int8_cpu_attention import unfold_attention
+from cfack_export.precision.int8_cpu_attention import quantize_attention
 from cfack_export.precision.int8_cpu_pixels import fold_normalization
 from cfack_export.precision.int8_cpu_rows import TokenRows
 from cfack_export.precision.int8_cpu_self_attention import fuse_self_attention
@@ -45,7 +45,7 @@ def to_int8_cpu(source: Path, out: Path, graph: str, *, exclude: Collection[str]
     rows = TokenRows(model)
     for node in chosen:
         replace_output(node, rows.product(node))
-    names += unfold_attention(model, rows, exclude)
+    names += quantize_attention(model, rows, exclude)
     fuse_self_attention(model)
     drop_unused_weights(model)
     write_graph(model, out)

@@ -1,52 +1,56 @@
-"""Cross-attention of one text to many images in 8 bits: keys and values of every image after all.
+"""Cross-attention of one text to many images in 8 bits, folded as it is in FP32.
 
-The FP32 graph for one text computes no keys and values, which takes fewer sums. In 8 bits a sum with a weight
-is several times cheaper than one without, so here keys and values come back: image tokens are quantised once,
-and each layer's keys and values are products of all of them with one matrix.
+The FP32 graph for one text computes no keys and values: its two large products are those of the folded
+queries and of the attention's shares with the image tokens themselves. Neither has a weight, and both are
+done in 8 bits here: image tokens are quantised once for all layers, queries and shares row by row. Keys and
+values of every image in 8 bits would take a third longer at base size and 24 tokens.
 
-An image has one scale, not one for each token: so it becomes a factor of the query and of the result, and no
-pass over keys, values or scores is needed for it. On the trained small model that changed logits no more than
-a scale for each token did. Images still do not depend on their batch.
+An image has one scale, not one for each token: a sum over tokens, as the second product is, has no place for
+scales of its terms. On the trained small model that changed logits no more than a scale for each token did.
+Images do not depend on their batch.
 
-Tokens come first, images second, so that ONNX Runtime reads keys and values where they lie and copies none.
-
-Shapes: B images, S image tokens of width C', T text tokens, H heads of width d.
+Shapes: B images, S image tokens of width C', T text tokens, H heads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from cfack_export.precision.editing import Insertion, array_of, constant
+from cfack_export.precision.editing import Insertion, constant, replace_output
 from cfack_export.precision.int8_cpu_rows import TokenRows
+from cfack_export.precision.layers import module_of
 
 _KEY = ".key.weight.heads"
 
 
-def unfold_attention(model: ir.Model, rows: TokenRows, exclude: Collection[str]) -> tuple[str, ...]:
-    """Rewrite every folded cross-attention in place; graphs that have none stay as they are.
+def quantize_attention(model: ir.Model, rows: TokenRows, exclude: Collection[str]) -> tuple[str, ...]:
+    """Put the products of every folded cross-attention in 8 bits, in place; other graphs stay as they are.
 
     Args:
         model: the graph for one text.
-        rows: makes its products.
-        exclude: names of layers; an attention whose key or value is among them stays folded, in FP32.
+        rows: makes the products.
+        exclude: names of layers; the product with the image that belongs to a key or a value among them stays
+            in FP32.
 
     Returns:
-        Names of the layers that are in 8 bits now.
+        Names of the layers whose products are in 8 bits now.
     """
     images = _Images(model, rows)
     done: list[str] = []
     for folded in [_read(node) for node in model.graph if _reads_key(node)]:
-        if not folded.reads_one_token and not set(folded.layers) & set(exclude):
-            images.attend(folded)
-            done += folded.layers
+        if folded.reads_one_token:  # next to nothing
+            continue
+        if folded.key not in exclude:
+            images.score(folded.scores)
+            done.append(folded.key)
+        if folded.value not in exclude:
+            images.see(folded.seen)
+            done.append(folded.value)
     RemoveUnusedNodesPass()(model)
     return tuple(done)
 
@@ -55,100 +59,80 @@ def unfold_attention(model: ir.Model, rows: TokenRows, exclude: Collection[str])
 class _Folded:
     """One layer's attention as the FP32 graph has it."""
 
-    module: str
-    query: ir.Value
-    """(1 or B, H, T, d), scaled."""
-    image: ir.Value
-    """(B, S, C')."""
-    key: NDArray[Any]
-    """(C', H d)."""
-    value: NDArray[Any]
-    """(C', H d)."""
-    heads: int
-    result: ir.Node
-    """What gives (B, H, T, d)."""
+    scores: ir.Node
+    """(1 or B, H T, C') times (B, C', S)."""
+    seen: ir.Node
+    """(B, H T, S) times (B, S, C')."""
 
     @property
     def reads_one_token(self) -> bool:
         """Whether T is 1, as in the last layer."""
-        return self.query.shape is not None and self.query.shape[2] == 1
+        rows = self.scores.inputs[0]
+        return rows is not None and rows.shape is not None and isinstance(rows.shape[1], int)
 
     @property
-    def layers(self) -> tuple[str, str]:
-        """Names of the two products with weights."""
-        return f"{self.module}.key/MatMul", f"{self.module}.value/MatMul"
+    def key(self) -> str:
+        """Name of the layer that the first product stands for."""
+        return f"{module_of(self.scores)}.key/MatMul"
+
+    @property
+    def value(self) -> str:
+        """Name of the layer that the second product stands for."""
+        return f"{module_of(self.scores)}.value/MatMul"
 
 
 class _Images:
-    """The tokens of the images, quantised once for all layers."""
+    """The tokens of the images, quantised once for all layers, and products with them."""
 
     def __init__(self, model: ir.Model, rows: TokenRows) -> None:
         self._model = model
         self._rows = rows
-        self._tokens: tuple[ir.Value, ir.Value] | None = None
+        self._quantized: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
-    def attend(self, folded: _Folded) -> None:
-        """Put attention in 8 bits in the place of the folded one."""
-        add = Insertion(self._model, folded.result, f"{folded.module}.int8")
-        numbers, scales = self._quantized(add, folded.image)
-        key, value = (
-            self._project(add, numbers, f"{folded.module}.{part}.weight", matrix, folded)
-            for part, matrix in (("key", folded.key), ("value", folded.value))
-        )
-        query = add.op("Mul", folded.query, scales)
-        shares = add.op(
-            "Softmax", add.op("MatMul", query, add.op("Transpose", key, perm=[1, 2, 3, 0])), axis=-1
-        )
-        seen = add.op("MatMul", shares, add.op("Transpose", value, perm=[1, 2, 0, 3]))
-        seen = add.op("Mul", seen, scales)
-        old = folded.result.outputs[0]
-        seen.type, seen.shape = old.type, old.shape
-        ir.convenience.replace_all_uses_with(old, seen)
+    def score(self, node: ir.Node) -> None:
+        """Replace the product of folded queries (1 or B, M, C') with transposed images (B, C', S)."""
+        queries, images = _inputs(node)
+        add = Insertion(self._model, node, f"{module_of(node)}.key.int8")
+        numbers, scales = self._rows.quantize(add, queries, _size(images, 1))
+        self._replace(add, node, numbers, scales, self._rows.zero_point)
 
-    def _project(
-        self, add: Insertion, numbers: ir.Value, name: str, matrix: NDArray[Any], folded: _Folded
-    ) -> ir.Value:
-        """(S, B, C') to (S, B, H, d), not yet multiplied with the images' scales."""
-        products = self._rows.multiply(add, numbers, name, matrix, folded.query)
-        shape = np.array([0, 0, folded.heads, matrix.shape[1] // folded.heads], np.int64)
-        return add.op("Reshape", products, constant(self._model, f"int8/heads_{folded.heads}", shape))
+    def see(self, node: ir.Node) -> None:
+        """Replace the product of shares (B, M, S), none below zero, with images (B, S, C')."""
+        shares, images = _inputs(node)
+        add = Insertion(self._model, node, f"{module_of(node)}.value.int8")
+        step = constant(self._model, "int8/share", np.array(1 / np.iinfo(np.uint8).max, np.float32))
+        last = constant(self._model, "int8/axes_1", np.array([-1], np.int64))
+        scales = add.op("Mul", add.op("ReduceMax", shares, last, keepdims=1), step)
+        zero = constant(self._model, "int8/no_zero_point", np.array(0, np.uint8))
+        numbers = self._rows.numbers_of_rows(add, shares, _size(images, 1), scales, zero)
+        self._replace(add, node, numbers, scales, zero)
 
-    def _quantized(self, add: Insertion, image: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Numbers (S, B, C') and scales (B, 1, 1, 1)."""
-        if self._tokens is None:
-            numbers, scales = self._rows.quantize_images(add, image)
-            shape = constant(self._model, "int8/images", np.array([-1, 1, 1, 1], np.int64))
-            self._tokens = add.op("Transpose", numbers, perm=[1, 0, 2]), add.op("Reshape", scales, shape)
-        return self._tokens
+    def _replace(
+        self, add: Insertion, node: ir.Node, numbers: ir.Value, scales: ir.Value, zero: ir.Value
+    ) -> None:
+        images, inverse = self._images(add, _inputs(node)[1])
+        products = add.op("Cast", add.op("MatMulInteger", numbers, images, zero), to=ir.DataType.FLOAT)
+        # Not a product: ONNX Runtime takes products of two scales for those of its joined kernel, which then
+        # reads the first row's scale for all rows.
+        scales = add.op("Div", scales, inverse)  # (B, M, 1)
+        replace_output(node, add.op("Mul", products, scales))
 
-
-def _reads_key(node: ir.Node) -> bool:
-    return node.op_type == "MatMul" and str(_inputs(node)[1].name).endswith(_KEY)
-
-
-def _read(product: ir.Node) -> _Folded:
-    """Follow a layer from the product of queries and key weights to what it gives."""
-    query, heads = _inputs(product)
-    scores = _reader(_reader(product))
-    seen = _reader(_reader(scores))
-    result = _reader(_reader(seen))
-    key, value = _weights(heads)[0], _weights(_inputs(result)[1])[0]  # (H, d, C'), (H, C', d)
-    width = key.shape[2]
-    return _Folded(
-        module=str(heads.name).removesuffix(_KEY),
-        query=query,
-        image=_inputs(seen)[1],
-        key=np.ascontiguousarray(key.transpose(2, 0, 1).reshape(width, -1)),
-        value=np.ascontiguousarray(value.transpose(1, 0, 2).reshape(width, -1)),
-        heads=len(key),
-        result=result,
-    )
-
-
-def _reader(node: ir.Node) -> ir.Node:
-    """The only node that reads a node's output."""
-    (use,) = node.outputs[0].uses()
-    return use.node
+    def _images(self, add: Insertion, images: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """An input of the graph, or its transpose, as int8; and the factors (B, 1, 1) that made it so."""
+        if images not in self._quantized:
+            transpose = images.producer()
+            if transpose is None:
+                scales = self._rows.scales(add, images, np.array([1, 2], np.int64))
+                zero = constant(self._model, "int8/signed_zero_point", np.array(0, np.int8))
+                numbers = self._rows.numbers(add, images, scales, zero)
+                self._quantized[images] = numbers, add.op("Reciprocal", scales)
+            else:
+                (tokens,) = transpose.inputs
+                assert tokens is not None
+                numbers, inverse = self._images(add, tokens)
+                perm = transpose.attributes["perm"].as_ints()
+                self._quantized[images] = add.op("Transpose", numbers, perm=perm), inverse
+        return self._quantized[images]
 
 
 def _inputs(node: ir.Node) -> tuple[ir.Value, ir.Value]:
@@ -158,16 +142,25 @@ def _inputs(node: ir.Node) -> tuple[ir.Value, ir.Value]:
     return left, right
 
 
-def _weights(value: ir.Value) -> NDArray[Any]:
-    """Weights that are stored in another form: small ones are folded by the exporter, large ones are not."""
-    node = value.producer()
-    if node is None:
-        return array_of(value)
-    source = node.inputs[0]
-    assert source is not None
-    if node.op_type == "Transpose":
-        return _weights(source).transpose(node.attributes["perm"].as_ints())
-    assert node.op_type == "Reshape"
-    shape = node.inputs[1]
-    assert shape is not None
-    return _weights(source).reshape(array_of(shape).tolist())
+def _size(value: ir.Value, axis: int) -> int:
+    assert value.shape is not None
+    size = value.shape[axis]
+    assert isinstance(size, int)
+    return size
+
+
+def _reads_key(node: ir.Node) -> bool:
+    weight = node.inputs[1] if node.op_type == "MatMul" else None
+    return weight is not None and str(weight.name).endswith(_KEY)
+
+
+def _read(product: ir.Node) -> _Folded:
+    """Follow a layer from the product of queries and key weights."""
+    scores = _reader(_reader(product))
+    return _Folded(scores, _reader(_reader(scores)))
+
+
+def _reader(node: ir.Node) -> ir.Node:
+    """The only node that reads a node's output."""
+    (use,) = node.outputs[0].uses()
+    return use.node

@@ -1,4 +1,4 @@
-"""Products with weight matrices in 8 bits, each row of the activation with its own scale.
+"""Products in 8 bits, each row of the activation with its own scale.
 
 Shapes: M rows in all, K inner size, N columns.
 """
@@ -15,7 +15,7 @@ from cfack_export.precision.editing import Insertion, array_of, constant
 from cfack_export.precision.layers import module_of
 from cfack_export.precision.weights import LARGEST_INT8, quantize_columns
 
-_ZERO_POINT = 128
+_ZERO_POINT = np.array(128, np.uint8)
 _LOWEST_GELU = 0.17
 """GELU is never below minus this."""
 
@@ -64,7 +64,7 @@ class TokenRows:
             "MatMulInteger",
             rows,
             constant(self._model, f"{name}.int8", values),
-            constant(self._model, "int8/zero_point", np.array(_ZERO_POINT, np.uint8)),
+            self.zero_point,
         )
         scales = add.op("Mul", self._unit(after), constant(self._model, f"{name}.scale", columns))
         return add.op("Mul", add.op("Cast", products, to=ir.DataType.FLOAT), scales)
@@ -72,20 +72,27 @@ class TokenRows:
     def quantize(self, add: Insertion, activation: ir.Value, width: int) -> tuple[ir.Value, ir.Value]:
         """Quantise (..., K) with a scale for each row: numbers uint8 (..., K) around 128, scales (..., 1)."""
         if activation not in self._quantized:
-            scales = self._scales(add, activation, np.array([-1], np.int64))
-            rows = constant(self._model, f"int8/rows_{width}", np.array([-1, width], np.int64))
-            # Only the rows of a matrix can have scales of their own.
-            numbers = self._numbers(add, add.op("Reshape", activation, rows), scales)
-            numbers = add.op("Reshape", numbers, add.op("Shape", activation))
+            scales = self.scales(add, activation, np.array([-1], np.int64))
+            numbers = self.numbers_of_rows(add, activation, width, scales, self.zero_point)
             self._quantized[activation] = numbers, scales
         return self._quantized[activation]
 
-    def quantize_images(self, add: Insertion, images: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Quantise (B, S, K) with a scale for each image: uint8 (B, S, K) around 128, scales (B, 1, 1)."""
-        scales = self._scales(add, images, np.array([1, 2], np.int64))
-        return self._numbers(add, images, scales), scales
+    @property
+    def zero_point(self) -> ir.Value:
+        """Of all numbers around 128."""
+        return constant(self._model, "int8/zero_point", _ZERO_POINT)
 
-    def _scales(self, add: Insertion, activation: ir.Value, axes: NDArray[np.int64]) -> ir.Value:
+    def numbers_of_rows(
+        self, add: Insertion, activation: ir.Value, width: int, scales: ir.Value, zero: ir.Value
+    ) -> ir.Value:
+        """Quantise (..., K) with scales (..., 1) and one zero point, of whose type the numbers are."""
+        # Only the rows of a matrix can have scales of their own.
+        rows = constant(self._model, f"int8/rows_{width}", np.array([-1, width], np.int64))
+        numbers = self.numbers(add, add.op("Reshape", activation, rows), scales, zero)
+        return add.op("Reshape", numbers, add.op("Shape", activation))
+
+    def scales(self, add: Insertion, activation: ir.Value, axes: NDArray[np.int64]) -> ir.Value:
+        """Find the scale of all that lies along some axes, which stay with size 1."""
         const, over = self._model, constant(self._model, f"int8/axes_{len(axes)}", axes)
         step = np.array(1 / LARGEST_INT8, np.float32)
         highest = add.op("ReduceMax", activation, over, keepdims=1)
@@ -100,11 +107,10 @@ class TokenRows:
             bounds.append(constant(const, "int8/smallest", np.array(1e-30, np.float32)))
         return add.op("Max", *bounds)
 
-    def _numbers(self, add: Insertion, values: ir.Value, scales: ir.Value) -> ir.Value:
-        """Quantise along the first axis."""
+    def numbers(self, add: Insertion, values: ir.Value, scales: ir.Value, zero: ir.Value) -> ir.Value:
+        """Quantise (M, ...) with M scales, of any shape."""
         last = constant(self._model, "int8/axes_1", np.array([-1], np.int64))
         flat = add.op("Reshape", scales, last)
-        zero = constant(self._model, "int8/zero_point", np.array(_ZERO_POINT, np.uint8))
         zeros = add.op("Expand", zero, add.op("Shape", flat))
         return add.op("QuantizeLinear", values, flat, zeros, axis=0)
 

@@ -20,8 +20,6 @@ constexpr const char* kManifest = "manifest.json";
 constexpr uint64_t kLargestTokenizer = 64 << 20;
 constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 19;
 constexpr size_t kMostPairs = 256, kPairValuesOnCpu = 4 << 20, kPairValuesOnGpu = 32 << 20;
-// Its graph for one text computes the keys and values of every image: in 8 bits the larger product is the faster one.
-constexpr const char* kKeysPerPair = "int8-cpu";
 
 // Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.
 constexpr const char* kBestOnCpu[] = {"fp32", "int8-cpu", "fp16", "int8"};
@@ -176,8 +174,7 @@ const Backend& Bundle::one_image() const {
 }
 
 double Bundle::texts_that_pay(double mean_length) const {
-  const bool folded = reranker_graph() == kOneText && precision_ != kKeysPerPair;
-  return cfack::texts_that_pay(geometry(), folded, mean_length);
+  return cfack::texts_that_pay(geometry(), reranker_graph() == kOneText, mean_length);
 }
 
 size_t Bundle::images_per_call() const {
