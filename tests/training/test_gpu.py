@@ -57,7 +57,8 @@ def test_the_first_loss_is_that_of_a_cpu(
     # Matching draws its negatives by the device's own generator.
     for name, value in terms.items():
         assert found.values.terms[name] == pytest.approx(value, rel=tolerance), name
-    assert math.isfinite(found.values.gradient_norm)
+    # Loss scaling begins so high that it leaves the first steps in fp16 out.
+    assert math.isfinite(found.values.gradient_norm) or precision == "fp16"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
