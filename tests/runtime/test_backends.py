@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from cfack_runtime.backends import Backend, open_backend
+from cfack_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from cfack_runtime.backends.onnxruntime_cuda import load_cuda_libraries
 from cfack_runtime.errors import BackendError, UsageError
 from cfack_runtime.manifest import TensorSpec
@@ -40,6 +41,18 @@ def test_outputs_come_by_name(text_encoder: Backend) -> None:
     output = text_encoder.run(FEED)
     assert set(output) == {"text_embedding", "text_tokens"}
     np.testing.assert_allclose(output["text_embedding"], [[1, 0, 0]], atol=1e-5)
+
+
+def test_what_was_bound_outlives_the_next_call(toy_graphs: Path) -> None:
+    """How a GPU is called, here on the CPU: results are not copied out of ONNX Runtime's memory."""
+    backend = OnnxRuntimeBackend(toy_graphs / "text_encoder.onnx", threads=1)
+    first, second = (
+        dict(zip(("embedding", "tokens"), backend._run_bound(backend._session, feed), strict=True))
+        for feed in (FEED, {**FEED, "input_ids": np.array([[2, 10, 3]])})
+    )
+    backend.close()
+    np.testing.assert_allclose(first["embedding"], [[1, 0, 0]], atol=1e-5)
+    np.testing.assert_allclose(second["embedding"], [[0, 1, 0]], atol=1e-5)
 
 
 def test_a_failure_names_the_graph_and_what_was_fed(text_encoder: Backend) -> None:
