@@ -12,10 +12,16 @@ from cfack_export.precision.int8 import to_int8
 from cfack_export.precision.int8_cpu import to_int8_cpu
 from cfack_export.precision.reports import Int8Report
 from cfack_export.quantize import Quantizer
+from cfack_runtime.backends.int8_products import require_exact_products
 
 
 def int8_cpu_quantizer(fp32: GraphFolder) -> Quantizer:
-    """Products in 8 bits with a scale for each token, on top of the FP32 graphs."""
+    """Products in 8 bits with a scale for each token, on top of the FP32 graphs.
+
+    Raises:
+        BackendError: this processor cannot measure them.
+    """
+    require_exact_products()
 
     def convert(source: Path, out: Path, graph: str, exclude: Collection[str]) -> Int8Report:
         return to_int8_cpu(source, out, graph, exclude=exclude)

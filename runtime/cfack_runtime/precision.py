@@ -5,8 +5,10 @@ from __future__ import annotations
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.errors import BundleError
 
+INT8_CPU = "int8-cpu"
+"""Of its products in 8 bits a processor must be capable; see `require_exact_products`."""
 # Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.
-_BEST = {"cpu": ("fp32", "int8-cpu", "fp16", "int8"), "cuda": ("fp16", "fp32")}
+_BEST = {"cpu": ("fp32", INT8_CPU, "fp16", "int8"), "cuda": ("fp16", "fp32")}
 
 
 def choose_precision(bundle: Bundle, wanted: str, device: str) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from cfack_runtime.backends import Backend, open_backend
+from cfack_runtime.backends.int8_products import require_exact_products
 from cfack_runtime.backends.lazy import LazyBackend
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.bundle_files import check_hash
 from cfack_runtime.errors import UsageError
 from cfack_runtime.graph_contract import ONE_IMAGE, ONE_TEXT, RERANKER, check_tensors
 from cfack_runtime.manifest import Geometry, TensorSpec
-from cfack_runtime.precision import choose_precision
+from cfack_runtime.precision import INT8_CPU, choose_precision
 
 ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
 BACKENDS = ("auto", "onnxruntime", *ENGINE_BACKENDS)
@@ -50,6 +51,8 @@ def load_graphs(
         chosen = choose_precision(bundle, chosen, device)
         return chosen, open_engines(bundle, chosen, backend, device=device)
     chosen = choose_precision(bundle, precision, device)
+    if chosen == INT8_CPU:
+        require_exact_products()
     seen = {name: _stamp(bundle.graph_path(chosen, name)) for name in bundle.graphs(chosen)}
     bundle.check_graphs(chosen)
     later = (RERANKER, ONE_IMAGE) if bundle.has_graph(chosen, ONE_TEXT) else (ONE_IMAGE,)

@@ -13,9 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cfack_export.parity.feeds import Feed, Run, backend_run
-from cfack_export.parity.limits import FP16, INT8
+from cfack_export.parity.limits import FP16, INT8, INT8_CPU
 from cfack_export.scratch import scratch_folder
 from cfack_runtime.backends import Backend, open_backend
+from cfack_runtime.backends.int8_products import require_exact_products
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.engine import BUILDERS, EngineEntry, Profile
 from cfack_runtime.errors import BackendError, BundleError, UsageError
@@ -85,9 +86,11 @@ def open_files(
         versions: graph -> hash of the file.
 
     Raises:
-        BackendError: ONNX Runtime is missing.
+        BackendError: ONNX Runtime is missing, or this processor cannot run the precision.
     """
     emulated = precision in HALF
+    if precision == INT8_CPU:
+        require_exact_products()
     with ExitStack() as closing:
         runs = {
             name: _later(closing, partial(_open, file, "cpu", None, emulated=emulated))
@@ -115,6 +118,8 @@ def _onnx_runtime(
     closing: ExitStack, bundle: Bundle, precision: str, device: str, threads: int | None
 ) -> OpenGraphs:
     graphs = bundle.graphs(precision)
+    if precision == INT8_CPU:
+        require_exact_products()
     half = any(spec.dtype == "float16" for entry in graphs.values() for spec in entry.inputs + entry.outputs)
     emulated = half and device == "cpu"
     if emulated:

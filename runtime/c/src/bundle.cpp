@@ -8,6 +8,7 @@
 #include "error.h"
 #include "files.h"
 #include "graph_contract.h"
+#include "int8_products.h"
 #include "json.h"
 #include "mapped_file.h"
 #include "onnx_scan.h"
@@ -22,7 +23,8 @@ constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 19;
 constexpr size_t kMostPairs = 256, kPairValuesOnCpu = 4 << 20, kPairValuesOnGpu = 32 << 20;
 
 // Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.
-constexpr const char* kBestOnCpu[] = {"fp32", "int8-cpu", "fp16", "int8"};
+constexpr const char* kInt8Cpu = "int8-cpu";
+constexpr const char* kBestOnCpu[] = {"fp32", kInt8Cpu, "fp16", "int8"};
 constexpr const char* kBestOnGpu[] = {"fp16", "fp32"};
 
 void require_size(const std::string& named, uint64_t size, const FileEntry& entry) {
@@ -155,6 +157,7 @@ BackendOptions Bundle::without_weights() const {
 // Side by side: hashing and loading a gigabyte is most of what opening costs. Where no thread can be had, one after
 // the other, which is what async's default does.
 void Bundle::load_graphs() {
+  if (precision_ == kInt8Cpu && library_->target() == nullptr) require_exact_products(*library_);
   auto text = std::async([this] { return load(kTextEncoder); });
   auto reranker = std::async([this] { return load(reranker_graph()); });
   image_encoder_ = load(kImageEncoder);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -15,6 +16,7 @@
 #include "files.h"
 #include "gallery_index.h"
 #include "half.h"
+#include "int8_products.h"
 #include "json.h"
 #include "number.h"
 #include "ranking.h"
@@ -210,6 +212,38 @@ void test_exception_barrier() {
   expect(cfack::encode_utf8(cfack::decode_utf8(cfack_last_error())) == cfack_last_error(), "no character is cut");
 }
 
+// A processor whose sums of 64 products end with `sum_`.
+class Processor : public cfack::BackendLibrary, public cfack::Backend {
+ public:
+  explicit Processor(float sum) : sums_(1024, 255.F * 127 * 64) { sums_[700] = sum; }
+  const std::string& version() const override { return name_; }
+  std::unique_ptr<cfack::Backend> load(const uint8_t*, uint64_t, const std::string&,
+                                       const cfack::EngineEntry*) const override {
+    return std::make_unique<Processor>(sums_[700]);
+  }
+  const std::vector<cfack::TensorSpec>& inputs() const override { return none_; }
+  const std::vector<cfack::TensorSpec>& outputs() const override { return none_; }
+  void run(const cfack::TensorView*, size_t, cfack::RunResult* result) const override {
+    cfack::TensorView view;
+    view.name = "y";
+    view.data = sums_.data();
+    result->add(view, nullptr, nullptr, [](const void*, void*) {});
+  }
+
+ private:
+  std::string name_;
+  std::vector<float> sums_;
+  std::vector<cfack::TensorSpec> none_;
+};
+
+void test_int8_products() {
+  cfack::require_exact_products(Processor(2072640));
+  const int code = cfack::guarded([] { cfack::require_exact_products(Processor(1048544)); });
+  expect(code == CFACK_ERROR_BACKEND, "a processor that cuts sums off is refused");
+  const std::string message = cfack_last_error();
+  expect(message.find("got 1048544, expected 2072640") != message.npos, "with both sums");
+}
+
 }  // namespace
 
 int main() {
@@ -223,6 +257,7 @@ int main() {
   test_plan();
   test_numbers();
   test_exception_barrier();
+  test_int8_products();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -54,7 +54,7 @@ class OnnxRuntimeBackend:
         arena: bool = True,
         memory_limit: int | None = None,
     ) -> None:
-        runtime = _import_onnxruntime()
+        runtime = import_onnxruntime()
         provider, options = _provider(device, memory_limit)
         if provider not in runtime.get_available_providers():
             raise BackendError(
@@ -124,7 +124,12 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _import_onnxruntime() -> ModuleType:
+def import_onnxruntime() -> ModuleType:
+    """Import it when it is needed.
+
+    Raises:
+        BackendError: it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:
