@@ -27,7 +27,7 @@ def to_int8_cpu(source: Path, out: Path, graph: str, *, exclude: Collection[str]
     """Write a graph whose products with weight matrices run in 8 bits, for ONNX Runtime on a CPU.
 
     Needs no calibration: the scale of each token is found when it is seen. Inputs and outputs stay float32.
-    The re-ranker for one text gets back the keys and values of its images, which FP32 does without.
+    Products with images, which the re-ranker for one text has in place of keys and values, are in 8 bits too.
 
     Args:
         source: the FP32 graph.

@@ -45,8 +45,8 @@ def quantizable_layers(source: Path, *, exclude: Collection[str] = ()) -> tuple[
 def layers_by_graph(files: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     """Name the layers of each graph of a precision.
 
-    The re-ranker's forms share weights but not their products, and a conversion may choose another form for
-    one of them: each gets the layers of all.
+    The re-ranker's forms share weights but not their products, and a product of one may stand for layers that
+    only another has: each gets the layers of all.
 
     Args:
         files: graph -> FP32 file.
