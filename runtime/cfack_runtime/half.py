@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from cfack_runtime.backends.onnxruntime import open_built_in
+from cfack_runtime.errors import BackendError
+
 # ONNX: y = Cast(x, float32), a vector of float16, opset 17.
 _CAST = (
     b'\x08\x08:C\n\x17\n\x01x\x12\x01y"\x04\x43\x61st*\t\n\x02to\x18\x01\xa0\x01\x02\x12\x04\x63\x61stZ\x10\n\x01x\x12\x0b\n\t'
     b"\x08\n\x12\x05\n\x03\x12\x01nb\x10\n\x01y\x12\x0b\n\t\x08\x01\x12\x05\n\x03\x12\x01nB\x04\n\x00\x10\x11"
 )
-_ERRORS_ONLY = 3
 _LEAST = 1 << 14
 """Values from which a call is worth it."""
 
@@ -44,13 +46,8 @@ def _widen(session: Any, halves: NDArray[np.float16]) -> NDArray[np.float32]:
 
 @functools.cache
 def _session() -> Any:
-    """A session of one thread, the caller's; None where ONNX Runtime is not installed, beside an engine."""
+    """None where ONNX Runtime is not installed, beside an engine."""
     try:
-        import onnxruntime
-    except ImportError:
+        return open_built_in(_CAST)
+    except BackendError:
         return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = _ERRORS_ONLY
-    return onnxruntime.InferenceSession(_CAST, options, providers=["CPUExecutionProvider"])

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,16 @@ _LEAST = 4096
 _VECDOT: Any = getattr(np, "vecdot", None)  # since NumPy 2.0
 
 
+@dataclass(frozen=True)
+class Readers:
+    """Threads, and how many there are."""
+
+    pool: Executor
+    count: int
+
+
 @contextmanager
-def readers(queries: int, byte_count: int) -> Iterator[Executor | None]:
+def readers(queries: int, byte_count: int) -> Iterator[Readers | None]:
     """Threads for `products`, where they pay: for one query and many bytes of embeddings.
 
     Args:
@@ -41,14 +50,14 @@ def readers(queries: int, byte_count: int) -> Iterator[Executor | None]:
         yield None
         return
     with ThreadPoolExecutor(count, thread_name_prefix="cfack-search") as pool:
-        yield pool
+        yield Readers(pool, count)
 
 
 def products(
     queries: NDArray[np.float32],
     embeddings: NDArray[np.floating[Any]],
     out: NDArray[np.float32],
-    readers: Executor | None,
+    readers: Readers | None,
 ) -> None:
     """Multiply queries (Q, D) with embeddings (B, D) of any float type into `out` (Q, B).
 
@@ -65,12 +74,12 @@ def products(
     def dot(rows: slice) -> None:
         _VECDOT(as_type(embeddings[rows], np.float32), queries[0], out=out[0, rows])
 
-    parts = 1 if readers is None else max(1, min(_MOST_READERS, _cores(), len(embeddings) // _LEAST))
-    if readers is None or parts == 1:
+    parts = min(readers.count, len(embeddings) // _LEAST) if readers is not None else 1
+    if readers is None or parts < 2:
         dot(slice(None))
         return
     bounds = [len(embeddings) * part // parts for part in range(parts + 1)]
-    for _ in readers.map(dot, map(slice, bounds, bounds[1:])):
+    for _ in readers.pool.map(dot, map(slice, bounds, bounds[1:])):
         pass
 
 

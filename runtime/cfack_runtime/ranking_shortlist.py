@@ -5,14 +5,12 @@ Shapes: Q queries, B gallery images of a block, D embedding, K candidates.
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
-
 import numpy as np
 from numpy.typing import NDArray
 
 from cfack_runtime.errors import DataError
 from cfack_runtime.gallery_embeddings import Block, EmbeddingParts
-from cfack_runtime.ranking_products import products
+from cfack_runtime.ranking_products import Readers, products
 
 _EXACT_ROWS = 8192
 """Rows scored again at a time: 16 MB in float64 at D = 256."""
@@ -42,7 +40,7 @@ class Shortlist:
         k: int,
         width: int,
         min_score: float | None,
-        readers: Executor | None = None,
+        readers: Readers | None = None,
     ) -> None:
         self._queries, self._exact = queries, queries.astype(np.float64)
         self._gallery, self._k, self._min_score = gallery, k, min_score

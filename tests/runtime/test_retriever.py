@@ -4,16 +4,14 @@ import json
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import cfack_runtime
-from cfack_runtime import indexing, sessions
+from cfack_runtime import indexing
 from cfack_runtime.errors import (
     BackendError,
     BundleError,
@@ -347,30 +345,6 @@ def test_image_tokens_too_large_for_fp16_are_an_error_not_infinity(
     monkeypatch.setattr(retriever.image_encoder, "encode", loud)
     with pytest.raises(BackendError, match=r"tokens of blue\.png are too large for FP16"):
         retriever.index(photos, tmp_path / "gallery")
-
-
-def test_a_graph_that_cannot_be_loaded_closes_those_beside_it(
-    toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[Path] = []
-    closed: list[Path] = []
-    real = sessions.open_backend
-
-    def open_backend(path: Path, **options: Any) -> Any:
-        if path.stem != "image_encoder":
-            backend = real(path, **options)
-            opened.append(path)
-            monkeypatch.setattr(backend, "close", lambda: closed.append(path))
-            return backend
-        while len(opened) < 2:  # the others are there before it fails
-            time.sleep(0.01)
-        raise BackendError("image_encoder.onnx: no")
-
-    monkeypatch.setattr(sessions, "open_backend", open_backend)
-    with pytest.raises(BackendError, match=r"image_encoder\.onnx: no"):
-        Retriever.open(toy_bundle)
-    assert sorted(closed) == sorted(opened)
-    assert {path.stem for path in opened} == {"text_encoder", "reranker"}
 
 
 def test_a_closed_retriever_says_so(toy_bundle: Path, photos: Path, tmp_path: Path) -> None:

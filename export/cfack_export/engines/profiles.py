@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cfack_runtime.encoders import pair_batch
 from cfack_runtime.engine import Profile, ShapeRange
 from cfack_runtime.errors import UsageError
 from cfack_runtime.graph_contract import IMAGE_ENCODER, TEXT_ENCODER
@@ -20,8 +21,7 @@ SHORTEST_TEXT = 2
 
 _TEXT_INPUTS = ("input_ids", "attention_mask", "text_tokens")
 _LENGTH_AXIS = 1
-_PAIR_VALUES = 32 << 20  # as `cfack_runtime.encoders.pair_batch` has on a GPU
-_FEWEST_PAIRS, _MOST_PAIRS = 32, 256
+_FEWEST_PAIRS = 32
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class ProfileSettings:
 
 
 def default_pairs(values_per_image: int) -> BatchRange:
-    """Pairs per call of the re-ranker, as many as keep its image tokens near 128 MB in float32.
+    """Pairs per call of the re-ranker, as many as the runtime sends to a GPU, but 32 at least.
 
     Args:
-        values_per_image: (1+N) * C. At base size that gives 75; 32 to 256 for others.
+        values_per_image: (1+N) * C. At base size that gives 75.
     """
-    most = max(_FEWEST_PAIRS, min(_MOST_PAIRS, _PAIR_VALUES // values_per_image))
+    most = max(_FEWEST_PAIRS, pair_batch(values_per_image, "cuda"))
     return BatchRange(1, min(32, most), most)
 
 

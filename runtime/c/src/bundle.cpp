@@ -22,8 +22,8 @@ constexpr uint64_t kLargestTokenizer = 64 << 20;
 constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 19;
 constexpr size_t kMostPairs = 256, kPairValuesOnCpu = 4 << 20, kPairValuesOnGpu = 32 << 20;
 
-// Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.
 constexpr const char* kInt8Cpu = "int8-cpu";
+// Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.
 constexpr const char* kBestOnCpu[] = {"fp32", kInt8Cpu, "fp16", "int8"};
 constexpr const char* kBestOnGpu[] = {"fp16", "fp32"};
 

@@ -212,7 +212,7 @@ void test_exception_barrier() {
   expect(cfack::encode_utf8(cfack::decode_utf8(cfack_last_error())) == cfack_last_error(), "no character is cut");
 }
 
-// A processor whose sums of 64 products end with `sum_`.
+// A processor whose sums of 64 products are right but for one.
 class Processor : public cfack::BackendLibrary, public cfack::Backend {
  public:
   explicit Processor(float sum) : sums_(1024, 255.F * 127 * 64) { sums_[700] = sum; }

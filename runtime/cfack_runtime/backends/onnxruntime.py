@@ -141,6 +141,17 @@ def import_onnxruntime() -> ModuleType:
     return module
 
 
+def open_built_in(graph: bytes) -> Any:
+    """Make a session on the CPU of a graph of a few bytes, in one thread, the caller's.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed.
+    """
+    runtime = import_onnxruntime()
+    options = _session_options(runtime, threads=1, arena=False)
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
 def _session_options(runtime: ModuleType, threads: int | None, arena: bool) -> Any:
     options = runtime.SessionOptions()
     options.enable_cpu_mem_arena = arena
