@@ -156,7 +156,8 @@ def test_a_rewrite_is_loaded_when_it_is_needed(
         sessions, "open_backend", lambda path, **rest: loaded.append(path.stem) or real(path, **rest)
     )
     with Retriever.open(with_rewrites, threads=1) as opened:
-        assert loaded == ["image_encoder", "text_encoder", "reranker_one_text"]
+        # Side by side, so in any order.
+        assert sorted(loaded) == ["image_encoder", "reranker_one_text", "text_encoder"]
         alone = opened.search(gallery, "red")
         assert len(loaded) == 3
         assert alone == retriever.search(gallery, "red")
