@@ -171,6 +171,39 @@ def test_the_cross_matrix_says_which_galleries_may_stay(
     assert cross_matrix(reference, [good]) is None
 
 
+def test_a_gpu_is_given_as_many_pairs_as_the_runtime_gives_it(
+    gate: ParityGate, reference: Reference, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cfack_export.parity import features
+
+    monkeypatch.setattr(features, "pair_batch", lambda values, device: 2 if device == "cpu" else 5)
+    pairs: list[int] = []
+
+    def count(feed: Mapping[str, NDArray[Any]]) -> Outputs:
+        pairs.append(len(feed["image_tokens"]))
+        return runs["reranker"](feed)
+
+    def most_at_once(device: str) -> list[int]:
+        monkeypatch.setattr(gate, "check_graph", lambda name, run, *rest: checked[name])
+        reports = [
+            gate.measure(name, "b", {**runs, "reranker": count}, device=device) for name in ("fp32", "int8")
+        ]
+        of_gate = max(pairs)
+        pairs.clear()
+        opening = {name: partial(nullcontext, count) for name in ("fp32", "int8")}
+        assert cross_matrix(reference, reports, opening, device=device) is not None
+        of_matrix = max(pairs)
+        pairs.clear()
+        return [of_gate, of_matrix]
+
+    checked = {
+        name: gate.check_graph(name, runs[name], gate.limits("fp32"))
+        for name in ("image_encoder", "text_encoder", "reranker")
+    }
+    assert most_at_once("cpu") == [2, 2]
+    assert most_at_once("cuda:0") == [5, 5]
+
+
 def test_a_reference_is_read_back_for_the_same_inputs_only(reference: Reference, tmp_path: Path) -> None:
     key = reference.inputs.key("weights")
     reference.save(tmp_path / "reference.npz", key)

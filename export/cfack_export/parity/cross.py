@@ -29,6 +29,8 @@ def cross_matrix(
     reference: Reference,
     reports: Sequence[PrecisionReport],
     rerankers: Mapping[str, OpenRun] | None = None,
+    *,
+    device: str = "cpu",
 ) -> dict[str, dict[str, Any]] | None:
     """Rank every precision's gallery by every other precision's queries.
 
@@ -39,6 +41,7 @@ def cross_matrix(
         reports: one per precision; those that could not be measured on a split are left out.
         rerankers: precision -> what opens a graph that takes one text with many images, one at a time; None:
             nothing is re-ranked.
+        device: where those graphs run.
 
     Returns:
         Precision of the gallery -> precision of the queries -> figures, in which `compatible` says whether
@@ -48,7 +51,7 @@ def cross_matrix(
     measured = {report.precision: report for report in reports if report.features is not None}
     if sample is None or len(measured) < 2:
         return None
-    cells = _Cells(reference, sample, measured)
+    cells = _Cells(reference, sample, measured, device)
     matrix: dict[str, dict[str, Any]] = {gallery: {} for gallery in measured}
     for queries in measured:
         with (rerankers or {}).get(queries, _no_run)() as run:
@@ -68,8 +71,9 @@ class _Cells:
         reference: Reference,
         sample: SplitSample,
         reports: Mapping[str, PrecisionReport],
+        device: str,
     ) -> None:
-        self._sample, self._reports = sample, reports
+        self._sample, self._reports, self._device = sample, reports, device
         self._dual, self._reranked = reference.rankings()
 
     def cell(self, gallery: str, queries: str, reranker: Run | None) -> dict[str, Any]:
@@ -84,6 +88,7 @@ class _Cells:
                 texts.text_tokens,
                 self._sample.attention_mask,
                 dual.order[: self._sample.reranked_queries, : self._sample.candidates],
+                device=self._device,
             )
             stages[RERANKED] = self._compare(self._reranked, reranked_ranking(dual, match))
         failures = [f for name, stage in stages.items() for f in stage_failures(name, stage, limits)]

@@ -147,6 +147,7 @@ def match_candidates(
     mask: NDArray[np.int64],
     candidates: NDArray[np.int64],
     *,
+    device: str = "cpu",
     batch: int | None = None,
     progress: ProgressCallback = no_progress,
 ) -> NDArray[np.float32]:
@@ -158,6 +159,7 @@ def match_candidates(
         text_tokens: (Q', T, C).
         mask: (Q, T) of the sample, whose first Q' queries are matched.
         candidates: (Q', K) gallery indices.
+        device: where the graph runs, which decides how many pairs the runtime takes per call.
         batch: pairs per call; None: as many as the runtime takes.
         progress: counts queries.
 
@@ -167,7 +169,7 @@ def match_candidates(
     Raises:
         ParityError: a logit is no number.
     """
-    batch = batch or pair_batch(int(np.prod(image_tokens.shape[1:])))
+    batch = batch or pair_batch(int(np.prod(image_tokens.shape[1:])), device)
     logits = np.empty((*candidates.shape, 2), np.float32)
     for query, places in enumerate(candidates):
         length = int(mask[query].sum())

@@ -56,6 +56,7 @@ class ParityGate:
         backend: str,
         graphs: Mapping[str, Run],
         *,
+        device: str = "cpu",
         profiles: Profiles | None = None,
         versions: Mapping[str, str] | None = None,
         int8_tokens: bool = True,
@@ -68,6 +69,7 @@ class ParityGate:
             precision: whose limits hold.
             backend: what runs the graphs, for people.
             graphs: the three graphs of the contract, and the re-ranker's rewrites where there are any.
+            device: where they run; on a GPU more pairs are matched per call, as the runtime does there.
             profiles: of engines: calls outside of them are left out, calls at their edges are added.
             versions: graph -> hash of its file: what was measured with it before is not measured again.
             int8_tokens: measure too whether a gallery may keep image tokens in 8 bits.
@@ -97,7 +99,7 @@ class ParityGate:
         failures = [sentence for graph in checked for sentence in graph.failures]
         split = SplitMeasurement()
         if self._rankings is not None and not (until_refused and failures):
-            split = self._measure_split(graphs, limits, recall, until_refused, progress)
+            split = self._measure_split(graphs, limits, recall, device, until_refused, progress)
         return PrecisionReport(
             precision=precision,
             backend=backend,
@@ -110,7 +112,7 @@ class ParityGate:
             failures=(*failures, *split.failures),
             seconds=time.perf_counter() - began,
             features=split.features,
-            int8_tokens=self._int8_tokens(split, graphs, limits, recall) if int8_tokens else None,
+            int8_tokens=self._int8_tokens(split, graphs, limits, recall, device) if int8_tokens else None,
         )
 
     def check_graph(
@@ -123,7 +125,12 @@ class ParityGate:
         return check_calls(graph, run, calls, self._expected(graph), limits, self.reference.name)
 
     def _int8_tokens(
-        self, split: SplitMeasurement, graphs: Mapping[str, Run], limits: Limits, recall: Recall
+        self,
+        split: SplitMeasurement,
+        graphs: Mapping[str, Run],
+        limits: Limits,
+        recall: Recall,
+        device: str,
     ) -> Int8Tokens | None:
         """Measure it where lists are re-ranked; the limits are INT8's, whatever the precision."""
         sample = self.reference.inputs.sample
@@ -134,7 +141,9 @@ class ParityGate:
         assert reference is not None
         allowed = coarser(limits, self.limits(INT8))
         try:
-            return measure_int8_tokens(reference, sample, split.features, graphs, allowed, recall)
+            return measure_int8_tokens(
+                reference, sample, split.features, graphs, allowed, recall, device=device
+            )
         except (ParityError, BackendError):
             return None  # not measured, which a gallery takes for not passed
 
@@ -143,6 +152,7 @@ class ParityGate:
         graphs: Mapping[str, Run],
         limits: Limits,
         recall: Recall,
+        device: str,
         until_refused: bool,
         progress: ProgressCallback,
     ) -> SplitMeasurement:
@@ -154,6 +164,7 @@ class ParityGate:
                 graphs,
                 limits,
                 recall,
+                device=device,
                 until_refused=until_refused,
                 progress=progress,
             )

@@ -44,6 +44,8 @@ def measure_int8_tokens(
     graphs: Mapping[str, Run],
     limits: Limits,
     recall: Recall,
+    *,
+    device: str = "cpu",
 ) -> Int8Tokens:
     """Re-rank the sample with tokens that went through 8 bits as a gallery's do.
 
@@ -54,6 +56,7 @@ def measure_int8_tokens(
         graphs: of the precision.
         limits: of re-ranked lists; those of INT8 or coarser ones.
         recall: what the same graphs gave before.
+        device: where the graphs run.
 
     Raises:
         ParityError: a logit is no number.
@@ -69,6 +72,7 @@ def measure_int8_tokens(
             features.text_tokens,
             sample.attention_mask,
             dual.order[: sample.reranked_queries, : sample.candidates],
+            device=device,
         )
 
     logits = recall.of("match, int8 tokens", (IMAGE_ENCODER, TEXT_ENCODER, searching), match)

@@ -35,6 +35,7 @@ def measure_precisions(
     gate: ParityGate,
     precisions: Mapping[str, Opening],
     *,
+    device: str = "cpu",
     progress: ProgressCallback = no_progress,
 ) -> Measurement:
     """Measure precisions one after the other, and then each with the galleries of the others.
@@ -44,6 +45,7 @@ def measure_precisions(
     Args:
         gate: with its reference.
         precisions: name -> what opens its graphs.
+        device: where they run.
         progress: counts images, captions and re-ranked queries of all precisions.
 
     Raises:
@@ -58,6 +60,7 @@ def measure_precisions(
                 precision,
                 graphs.backend,
                 graphs.runs,
+                device=device,
                 profiles=graphs.profiles,
                 versions=graphs.versions,
                 progress=part_of(progress, number, len(precisions)),
@@ -65,7 +68,7 @@ def measure_precisions(
             engines[precision] = graphs.engines
         reports.append(report)
     rerankers = {name: _reranker(opening) for name, opening in precisions.items()}
-    matrix = cross_matrix(gate.reference, reports, rerankers)
+    matrix = cross_matrix(gate.reference, reports, rerankers, device=device)
     return Measurement(tuple(reports), engines, matrix)
 
 

@@ -60,6 +60,7 @@ def measure_split(
     limits: Limits,
     recall: Recall,
     *,
+    device: str = "cpu",
     until_refused: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> SplitMeasurement:
@@ -71,6 +72,7 @@ def measure_split(
         graphs: of the precision.
         limits: of the precision.
         recall: what the same graphs gave before.
+        device: where the graphs run.
         until_refused: re-rank nothing where the encoders alone are refused.
         progress: counts images, captions and re-ranked queries.
 
@@ -98,11 +100,12 @@ def measure_split(
                 features.text_tokens,
                 sample.attention_mask,
                 dual.order[: sample.reranked_queries, : sample.candidates],
+                device=device,
                 progress=lambda done, _: progress(encoded + done, encoded + sample.reranked_queries),
             ),
         )
         _add_stage(measured, RERANKED, reference_reranked, reranked_ranking(dual, match), sample, limits)
-        _compare_pairs(measured, reference, reference_dual.order, graphs, features, limits, recall)
+        _compare_pairs(measured, reference, reference_dual.order, graphs, features, limits, recall, device)
     return measured
 
 
@@ -170,6 +173,7 @@ def _compare_pairs(
     features: Features,
     limits: Limits,
     recall: Recall,
+    device: str,
 ) -> None:
     """Every graph that gives match logits, the rewrites too, on the same few real pairs."""
     expected = reference.arrays["sample_match_logits"][:_PAIR_QUERIES, :_PAIR_CANDIDATES]
@@ -184,7 +188,7 @@ def _compare_pairs(
         def match(name: str = name) -> NDArray[np.float32]:
             batch = 1 if name == ONE_IMAGE else None
             run, images, texts = graphs[name], features.image_tokens, features.text_tokens
-            return match_candidates(run, images, texts, mask, places, batch=batch)
+            return match_candidates(run, images, texts, mask, places, device=device, batch=batch)
 
         got = recall.of(f"pairs of {name}", (IMAGE_ENCODER, TEXT_ENCODER, name), match)
         error = difference(got, expected).error

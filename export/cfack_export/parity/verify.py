@@ -161,7 +161,7 @@ def verify_bundle(
         precision: partial(open_graphs, bundle, precision, backend=backend, device=device, threads=threads)
         for precision in chosen
     }
-    found = measure_precisions(gate, opening, progress=progress)
+    found = measure_precisions(gate, opening, device=device, progress=progress)
     return Verification(bundle, found.reports, found.engines, found.cross_precision)
 
 
