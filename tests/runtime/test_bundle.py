@@ -232,7 +232,7 @@ def test_a_wrong_size_is_found_without_reading_the_file(bundle_copy: Path) -> No
     began = time.perf_counter()
     with pytest.raises(BundleError, match=f"{1 << 40} bytes"):
         Bundle.open(bundle_copy)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 10  # hashing them would take minutes
 
 
 def test_graphs_can_be_checked_one_precision_at_a_time(bundle_copy: Path) -> None:
