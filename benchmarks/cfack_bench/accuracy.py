@@ -20,6 +20,7 @@ from cfack_runtime.images import load_image
 from cfack_runtime.manifest import Geometry
 from cfack_runtime.metrics import query_metrics, relevance, summarize
 from cfack_runtime.ranking import rerank_order, top_k
+from cfack_runtime.scoring import Scoring
 
 _IMAGE_BATCH = 8
 
@@ -38,7 +39,12 @@ class Curve:
 
 
 def measure_accuracy(
-    engine: Engine, workload: Workload, geometry: Geometry, depths: Sequence[int], seconds: float | None
+    engine: Engine,
+    workload: Workload,
+    geometry: Geometry,
+    depths: Sequence[int],
+    seconds: float | None,
+    scoring: Scoring | None = None,
 ) -> Curve:
     """Encode the images of the workload, ask its questions and re-rank at every depth.
 
@@ -48,35 +54,39 @@ def measure_accuracy(
         geometry: of the model.
         depths: candidates to re-rank; the deepest is run, the others are prefixes of it.
         seconds: time after which no further question is re-ranked; None for no limit.
+        scoring: what candidates are put in order by; None: the official logit.
 
     Raises:
         CfackError: the images were not encoded by then.
     """
     deadline = None if seconds is None else time.perf_counter() + seconds
+    scoring = scoring or Scoring()
     embeddings, tokens = _encode_images(engine, workload, geometry, deadline)
     deepest = min(max(depths), len(embeddings))
     rankings: list[NDArray[np.int64]] = []
-    scores: list[NDArray[np.float32]] = []
+    scores: list[NDArray[np.float64]] = []
     for question in workload.questions:
         if rankings and _passed(deadline):
             break
         texts = engine.encode_texts(engine.tokenizer.encode([question.caption]))
-        ranking = top_k(texts.embedding, embeddings, len(embeddings)).indices[0]
+        found = top_k(texts.embedding, embeddings, len(embeddings))
+        ranking, cosines = found.indices[0], found.scores[0]
         rankings.append(ranking)
         if deepest:
-            scores.append(engine.match(texts.tokens, texts.mask, tokens[ranking[:deepest]])[:, 1])
+            logits = engine.match(texts.tokens, texts.mask, tokens[ranking[:deepest]])
+            scores.append(scoring.ranked_by(logits, cosines[:deepest]))
     asked = np.array([question.identity for question in workload.questions[: len(rankings)]])
     shown, ranked = np.array(workload.identities), np.stack(rankings)
     points = []
     for depth in sorted({min(depth, deepest) for depth in depths}):
         order = rerank_order(ranked, np.stack(scores)[:, :depth]) if depth else ranked
-        found = summarize(query_metrics(relevance(order, asked, shown)))
+        metrics = summarize(query_metrics(relevance(order, asked, shown)))
         names = {
-            "r1": found.r1,
-            "r5": found.r5,
-            "r10": found.r10,
-            "map": found.mean_ap,
-            "minp": found.mean_inp,
+            "r1": metrics.r1,
+            "r5": metrics.r5,
+            "r10": metrics.r10,
+            "map": metrics.mean_ap,
+            "minp": metrics.mean_inp,
         }
         points.append({"candidates": depth, **{name: round(value, 3) for name, value in names.items()}})
     return Curve(len(embeddings), len(rankings), len(workload.questions), tuple(points))

@@ -23,6 +23,7 @@ def differences(before: Results, after: Results) -> list[str]:
         ("GPUs or drivers", before.header["machine"].get("gpu"), after.header["machine"].get("gpu")),
         ("model sizes", before.header["bundle"]["model"], after.header["bundle"]["model"]),
         ("inputs", before.header.get("inputs"), after.header.get("inputs")),
+        ("scores", before.score, after.score),
         *_versions(before.header["machine"], after.header["machine"]),
     ]
     found = [f"different {name}: {a} and {b}" for name, a, b in pairs if a != b]

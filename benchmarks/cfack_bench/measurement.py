@@ -68,8 +68,15 @@ class Measurement:
         """Those that are timed on the CPU."""
         return [account for account in self._lineup.measured if account.candidate.device == "cpu"]
 
-    def run(self, results: Results, seed: int, *, accuracy: bool) -> str:
-        """Open the candidates, make the rounds, measure accuracy; returns why it ended early."""
+    def run(self, results: Results, seed: int, *, accuracy: bool, score: str) -> str:
+        """Open the candidates, make the rounds, measure accuracy; returns why it ended early.
+
+        Args:
+            results: get rounds and accuracy.
+            seed: of the order of visits.
+            accuracy: whether it is measured, if the suite asks for it.
+            score: what candidates are put in order by then.
+        """
         accuracy = accuracy and self._suite.accuracy is not None
         for account in self._lineup.measured:
             self._report(f"Opening {account.candidate.id}", 0.0, None)
@@ -93,7 +100,7 @@ class Measurement:
         )
         stopped = schedule.run()
         if accuracy and stopped != INTERRUPTED:
-            self._measure_accuracy(results)
+            self._measure_accuracy(results, score)
         return stopped
 
     def collect(self, results: Results, ceiling: Ceiling, stopped: str, options: BenchOptions) -> None:
@@ -131,7 +138,7 @@ class Measurement:
     def _seconds_left(self) -> float | None:
         return None if self._deadline is None else self._deadline - time.perf_counter()
 
-    def _measure_accuracy(self, results: Results) -> None:
+    def _measure_accuracy(self, results: Results, score: str) -> None:
         assert self._suite.accuracy is not None  # asked before
         # In the order of who needs it most; the other baselines calculate what one of these does.
         order = (*ENGINES, AUTOCAST, PYTORCH)
@@ -145,7 +152,7 @@ class Measurement:
             seconds = None if left is None else max(0.0, left / (len(asked) - index))
             try:
                 depths = self._suite.accuracy.candidates
-                curve = contestant.process.ask("accuracy", depths=depths, seconds=seconds)
+                curve = contestant.process.ask("accuracy", depths=depths, seconds=seconds, score=score)
             except (CandidateError, BackendError) as error:
                 self._lineup.not_run.append(NotRun(f"{name}: accuracy", str(error)))
                 continue

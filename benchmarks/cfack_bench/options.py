@@ -10,6 +10,7 @@ from cfack_bench.lineup import Wanted
 from cfack_bench.suite import ImageEncoding, OpenLoop, Suite
 from cfack_bench.suite_file import load_suite
 from cfack_runtime.errors import UsageError
+from cfack_runtime.scoring import LOGIT
 
 NAME = r"[\w.-]+"
 """Names of results: they stand in file names and in the markers of documents."""
@@ -29,6 +30,8 @@ class BenchOptions:
     """Takes the place of the suite's image batches."""
     rates: tuple[float, ...] = ()
     """Arrivals a second; take the place of the suite's loads."""
+    score: str = LOGIT
+    """What candidates are put in order by where accuracy is measured; one of `SCORES` of `cfack_runtime`."""
     budget: float | None = None
     """Seconds for everything."""
     name: str = ""
@@ -39,6 +42,8 @@ class BenchOptions:
     def __post_init__(self) -> None:
         if self.name and not re.fullmatch(NAME, self.name):
             raise UsageError(f"--name {self.name!r}: expected letters, digits, '.', '_' and '-'")
+        if self.score != LOGIT and self.data is None:
+            raise UsageError(f"--score {self.score} is for R@1, which is measured where --data is given")
 
     @property
     def results_name(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from cfack_bench.row import Row
 from cfack_runtime.errors import DataError, UsageError
 from cfack_runtime.files import atomic_write
+from cfack_runtime.scoring import LOGIT
 
 FORMAT, FORMAT_VERSION = "cfack-bench", 1
 FEWEST_QUESTIONS = 50
@@ -18,7 +19,8 @@ FEWEST_QUESTIONS = 50
 
 _LARGEST = 64 << 20
 _HEADER = ("created", "command", "suite", "machine", "bundle", "seconds", "stopped")
-"""Members that every run has; `inputs` and `limits` are missing from one that was interrupted early."""
+"""Members that every run has; one that was interrupted early has no `inputs` and `limits`, an older one no
+`score`."""
 
 
 @dataclass
@@ -27,13 +29,18 @@ class Results:
 
     name: str
     header: dict[str, Any]
-    """created, command, suite, machine, limits, bundle, inputs, seconds, stopped."""
+    """created, command, score, suite, machine, limits, bundle, inputs, seconds, stopped."""
     candidates: list[dict[str, Any]]
     rows: list[Row]
     rounds: list[dict[str, Any]] = field(default_factory=list)
     """State of the machine at the begin of each round."""
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     not_run: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def score(self) -> str:
+        """What candidates were put in order by where accuracy was measured."""
+        return str(self.header.get("score", LOGIT))
 
     def candidate(self, name: str) -> dict[str, Any]:
         """The account of a candidate by its id."""

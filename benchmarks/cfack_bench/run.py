@@ -22,6 +22,7 @@ from cfack_bench.results import Results
 from cfack_bench.schedule import INTERRUPTED
 from cfack_runtime.bundle import Bundle
 from cfack_runtime.errors import CfackError, UsageError
+from cfack_runtime.scoring import Scoring
 
 _FOR_WRITING = 1.0
 """Seconds of the budget for ending processes and writing files."""
@@ -38,6 +39,7 @@ def run_bench(options: BenchOptions, report: BenchProgress = no_bench_progress) 
     began = time.perf_counter()
     deadline = None if options.budget is None else began + options.budget - _FOR_WRITING
     bundle = Bundle.open(options.bundle, check_graphs=False)
+    Scoring(options.score, bundle.manifest.score_calibration)  # refused before minutes of measuring
     suite, lineup = options.asked_suite, choose_lineup(bundle, options.wanted)
     cases = expand(suite, bundle.manifest.geometry, gpu=lineup.gpu != "cpu")
     if not cases:
@@ -49,6 +51,7 @@ def run_bench(options: BenchOptions, report: BenchProgress = no_bench_progress) 
     results.header = {
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": options.command,
+        "score": options.score,
         "suite": {"name": options.suite_name, **asdict(suite)},
         "machine": describe_machine(options.wanted.threads, lineup.gpu),
         "bundle": _bundle_json(bundle),
@@ -67,7 +70,9 @@ def run_bench(options: BenchOptions, report: BenchProgress = no_bench_progress) 
                 ceiling.measure_machine()
                 counted = sorted(on_cpu & set(bundle.manifest.graphs))
                 ceiling.count_work(bundle.path, counted, cases, lineup)
-            stopped = measurement.run(results, options.seed, accuracy=options.data is not None)
+            stopped = measurement.run(
+                results, options.seed, accuracy=options.data is not None, score=options.score
+            )
             if on_cpu and not stopped:
                 ceiling.measure_machine()
         except KeyboardInterrupt:

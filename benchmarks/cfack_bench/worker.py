@@ -94,12 +94,14 @@ class Worker:
         from cfack_bench.accuracy import measure_accuracy
         from cfack_bench.workload import read_workload
         from cfack_runtime.bundle import Bundle
+        from cfack_runtime.scoring import Scoring
 
         assert self._engine is not None  # `open` comes first
         workload = read_workload(self._folder)
-        geometry = Bundle.open(workload.bundle, check_graphs=False).manifest.geometry
-        curve = measure_accuracy(self._engine, workload, geometry, request["depths"], request["seconds"])
-        return vars(curve)
+        manifest = Bundle.open(workload.bundle, check_graphs=False).manifest
+        scoring = Scoring(request["score"], manifest.score_calibration)
+        depths, seconds = request["depths"], request["seconds"]
+        return vars(measure_accuracy(self._engine, workload, manifest.geometry, depths, seconds, scoring))
 
     def work(self, request: dict[str, Any]) -> dict[str, Any]:
         """Count the arithmetic of the cases of a precision."""

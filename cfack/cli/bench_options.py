@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cfack.cli.bench_types import Duration, Numbers, Words
+from cfack_runtime.scoring import LOGIT, SCORES
 
 _Function = Callable[..., Any]
 _PATH = click.Path(path_type=Path)
@@ -55,6 +56,13 @@ _FROM = (
         "--data",
         type=_PATH,
         help="Prepared data folder: real images and captions, and R@1 against candidates.",
+    ),
+    click.option(
+        "--score",
+        type=click.Choice(SCORES),
+        default=LOGIT,
+        show_default=True,
+        help="What re-ranks where R@1 is measured; a probability needs a fitted bundle.",
     ),
     click.option("--gallery", type=_PATH, help="Search this gallery, not a made-up one."),
     click.option(

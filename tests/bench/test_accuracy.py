@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cfack_bench.engines import open_engine
 from cfack_bench.workload import Question, Workload
 from cfack_runtime.errors import CfackError
 from cfack_runtime.manifest import Geometry
+from cfack_runtime.scoring import ScoreCalibration, Scoring
 
 Save = Callable[[Path, list[str]], None]
 
@@ -37,8 +39,12 @@ def test_recall_is_measured_at_every_depth(
         engine = open_engine(Candidate(backend, "fp32", "cpu", 1), workload)
 
         curve = measure_accuracy(engine, workload, toy_geometry, (0, 2, 50), None)
+        # A calibration that hardly looks at the re-ranker, which leaves the dual encoder's order.
+        by_cosine = Scoring("probability", ScoreCalibration(1e-9, 0.0, 100, "0" * 64, cosine=1.0))
+        scored = measure_accuracy(engine, workload, toy_geometry, (0, 2), None, by_cosine)
 
         engine.close()
+        assert [point["r1"] for point in scored.points] == [50.0, 50.0]
         assert (curve.images, curve.questions) == (3, 2)
         assert [(point["candidates"], point["r1"]) for point in curve.points] == [
             (0, 50.0),
@@ -58,6 +64,33 @@ def test_images_that_the_budget_leaves_no_time_for_are_an_error_and_no_figure(
         measure_accuracy(engine, workload, toy_geometry, (0,), 0.0)
 
     engine.close()
+
+
+def test_a_run_ranks_by_the_score_that_it_was_asked_for(trained_tiny: Path) -> None:
+    from cfack_bench.lineup import Wanted
+    from cfack_bench.options import BenchOptions
+    from cfack_bench.run import run_bench
+    from cfack_bench.suite_file import suite_from
+
+    suite = suite_from(
+        {
+            "rounds": 1,
+            "visit_seconds": 0.01,
+            "text_encoding": {"tokens": [12]},
+            "accuracy": {"candidates": [0, 32], "captions": 60, "images": 100},
+        }
+    )
+    bundle, data = trained_tiny / "person.cfack", trained_tiny / "data"
+    wanted = Wanted(backends=("onnxruntime",), precisions=("fp32",), threads=1, has_data=True)
+    runs = {
+        score: run_bench(BenchOptions(bundle, suite, "s", wanted, data=data, score=score))
+        for score in ("logit", "log-odds", "probability")
+    }
+
+    points = {score: results.curve("onnxruntime/fp32") for score, results in runs.items()}
+    assert {results.header["score"] for results in runs.values()} == points.keys()
+    assert points["logit"][0] == points["probability"][0]  # nothing is re-ranked
+    assert len({json.dumps(found[1]) for found in points.values()}) == 3
 
 
 @pytest.mark.slow

@@ -82,6 +82,12 @@ def test_a_name_that_is_no_file_name_is_refused(toy_bundle: Path, command: Comma
     assert "--name '../up': expected letters, digits, '.', '_' and '-'" in str(done.exception)
 
 
+def test_a_score_that_would_rank_nothing_is_refused(toy_bundle: Path, command: Command) -> None:
+    done = command(toy_bundle, "--no-plots", "--score", "log-odds")
+
+    assert str(done.exception) == "--score log-odds is for R@1, which is measured where --data is given"
+
+
 def test_the_command_is_kept_without_paths_and_without_what_changes_nothing(
     toy_bundle: Path, tmp_path: Path, command: Command
 ) -> None:

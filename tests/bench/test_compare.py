@@ -95,6 +95,12 @@ def test_another_machine_is_said(made_up: Callable[..., Results], noisy: Callabl
     )
 
 
+def test_another_score_is_said(made_up: Callable[..., Results], noisy: Callable[..., Rounds]) -> None:
+    before, after = made_up({ROW: noisy(10.0, 1)}), made_up({ROW: noisy(10.0, 2)}, score="probability")
+
+    assert compare(before, after).warnings == ("different scores: logit and probability",)
+
+
 def test_other_versions_are_said(made_up: Callable[..., Results], noisy: Callable[..., Rounds]) -> None:
     def run(version: str, seed: int) -> Results:
         results = made_up({ROW: noisy(10.0, seed)})

@@ -220,6 +220,24 @@ def test_plain_calls_have_the_accuracy_of_the_same_graphs(toy_results: Results) 
     assert "so each is known to 7 points" in " ".join(text.split())
 
 
+def test_another_score_than_the_official_one_is_said_and_not_mixed_with_the_gates(
+    toy_results: Results,
+) -> None:
+    header = {**toy_results.header, "score": "probability"}
+    measured = with_accuracy(toy_results, 200, 200)
+    summary = {"passed": True, "retrieval_measured": True, "dual_r1": 41.0, "reranked_r1": 43.0}
+    accounts = [{**account, "parity": summary} for account in toy_results.candidates]
+    unmeasured = Results(**{**vars(toy_results), "candidates": accounts})
+
+    assert "Re-ranked by" not in printed(measured)
+    assert "Re-ranked by probability." in printed(replace(measured, header=header))
+    # The gate's figure is by logit: it stands beside no query of a run that ranks otherwise.
+    assert "R@1 43.0" in markdown(unmeasured)
+    text = markdown(replace(unmeasured, header=header))
+    assert re.search(r"\| ORT fp32 \| 0 \|.*R@1 41.0", text)
+    assert not re.search(r"\| ORT fp32 \| 4 \|.*R@1 43.0", text)
+
+
 def test_a_call_on_a_gpu_is_shown_with_its_transfers(toy_results: Results) -> None:
     account = {**toy_results.candidates[0], "id": "tensorrt@cuda/fp16", "backend": "tensorrt"}
     account |= {"precision": "fp16", "device": "cuda"}

@@ -164,6 +164,13 @@ def test_a_budget_is_kept_and_what_it_cut_off_is_listed(toy_bundle: Path, small_
     assert results.rows
 
 
+def test_a_probability_of_a_bundle_that_is_not_fitted_is_refused_before_anything_is_measured(
+    toy_bundle: Path, small_suite: Suite, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="the bundle holds no score calibration"):
+        run_bench(BenchOptions(toy_bundle, small_suite, "s", ORT, data=tmp_path, score="probability"))
+
+
 def test_what_cannot_run_is_listed_with_the_command_that_would(toy_bundle: Path) -> None:
     suite = suite_from({"rounds": 1, "visit_seconds": 0.01, "image_encoding": {}})
 

@@ -10,6 +10,7 @@ from cfack_bench.report.names import describe, label
 from cfack_bench.results import Results, is_enough
 from cfack_bench.schedule import BUDGET, INTERRUPTED
 from cfack_runtime.graph_contract import GRAPHS
+from cfack_runtime.scoring import LOGIT
 
 
 def conditions(results: Results) -> list[str]:
@@ -108,10 +109,11 @@ def sentence_of_accuracy(results: Results) -> str:
     counts = sorted({entry["questions"] for entry in shown})
     images = max(entry["images"] for entry in shown)
     asked = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return (
+    sentence = (
         f"R@1: {asked} captions asked about {images} images, so each is known to "
         f"{uncertainty(results):.0f} points; candidates answer the same captions."
     )
+    return sentence if results.score == LOGIT else f"{sentence} Re-ranked by {results.score}."
 
 
 def sentence_of_stop(results: Results) -> str:
