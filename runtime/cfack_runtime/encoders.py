@@ -21,7 +21,7 @@ FloatArray = NDArray[np.floating[Any]]
 
 IMAGE_BATCH = 8
 """Images read and encoded together; on a CPU the graph gets fewer at once, see `images_per_call`."""
-_CPU_IMAGE_VALUES = 1 << 19
+_CPU_IMAGE_VALUES = 1 << 20
 TEXT_BATCH = 64
 _PADDING_SHARE = 8
 _PADDING_FREE = 64
@@ -30,17 +30,19 @@ than another pass over the weights."""
 
 
 PAIR_BATCH = 16
-_PAIR_VALUES_ON_CPU = 4 << 20
+_PAIR_VALUES_ON_CPU = 14 << 20
 _PAIR_VALUES_ON_GPU = 32 << 20
 _MAX_PAIRS = 256
 
 
 def pair_batch(values_per_image: int, device: str = "cpu") -> int:
-    """Pairs per call of the re-ranker: as many as keep its image tokens near 16 MB in float32, 128 on a GPU.
+    """Pairs per call of the re-ranker: as many as keep its image tokens near 56 MB in float32, 128 on a GPU.
 
-    At base size that gives 9 pairs on a CPU, whose caches decide, and 75 on a GPU, where launching the
-    operators of a call takes as long for few pairs as for many. Small models are not slowed down by many
-    small calls either.
+    At base size that gives 33 pairs on a CPU and 75 on a GPU, where launching the operators of a call takes
+    as long for few pairs as for many. On a CPU each call reads all weights: 128 candidates in calls of 33
+    took 0.95 of the time of calls of 9 on two cores of an AMD EPYC with nothing beside, and in `int8-cpu` 0.8
+    where others used the memory; larger calls gained nothing. Small models are not slowed down by many small
+    calls either.
 
     Args:
         values_per_image: (1+N) * C.
@@ -53,8 +55,10 @@ def pair_batch(values_per_image: int, device: str = "cpu") -> int:
 def images_per_call(geometry: Geometry) -> int:
     """Images that a graph of the image encoder gets at once on a CPU.
 
-    Large models are fastest with one: at base size 8 at once take 1.08 of the time of 8 times one, for
-    what one layer leaves to the next is then in the CPU's caches. Small ones would be slowed down by calls.
+    Each call reads all weights, from memory that other programs may be using: one base-size image a call
+    took 1.0 to 1.35 of the time of two in `int8-cpu` on an AMD EPYC that was shared. Many lose what one layer
+    leaves to the next in the CPU's caches: 8 at once took 1.08 of the time of 8 times one in `fp32` on an
+    Intel Xeon. Small models would be slowed down by calls.
     """
     values = geometry.image_token_count * geometry.image_token_width
     return max(1, min(IMAGE_BATCH, _CPU_IMAGE_VALUES // values))

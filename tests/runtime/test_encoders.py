@@ -65,12 +65,13 @@ def test_a_graph_gets_no_more_images_at_once_than_it_is_good_at(
     assert [fed["pixels"][0] for fed in opened["image_encoder"].fed] == [2, 2, 1]
     assert images_per_call(toy_geometry) == IMAGE_BATCH
     base = replace(toy_geometry, image_token_count=577, image_token_width=768)
-    assert images_per_call(base) == 1
-    assert images_per_call(replace(base, image_token_count=193)) == 3
+    assert images_per_call(base) == 2
+    assert images_per_call(replace(base, image_token_count=193)) == 7
+    assert images_per_call(replace(base, image_token_count=4097)) == 1
 
 
-def test_pairs_with_keys_of_their_own_go_in_smaller_calls() -> None:
-    assert pair_batch(577 * 768) == 9
+def test_image_tokens_bound_how_many_pairs_go_into_a_call() -> None:
+    assert pair_batch(577 * 768) == 33
     assert pair_batch(33 * 64) == pair_batch(10) == 256
     assert pair_batch(1 << 30) == pair_batch(1 << 30, "cuda") == 1
     assert pair_batch(577 * 768, "cuda") == 75

@@ -110,28 +110,27 @@ class _Images:
     def _replace(
         self, add: Insertion, node: ir.Node, numbers: ir.Value, scales: ir.Value, zero: ir.Value
     ) -> None:
-        images, inverse = self._images(add, _inputs(node)[1])
-        products = add.op("Cast", add.op("MatMulInteger", numbers, images, zero), to=ir.DataType.FLOAT)
-        # Not a product: ONNX Runtime takes products of two scales for those of its joined kernel, which then
-        # reads the first row's scale for all rows.
-        scales = add.op("Div", scales, inverse)  # (B, M, 1)
-        replace_output(node, add.op("Mul", products, scales))
+        right = _inputs(node)[1]
+        images, image_scales = self._images(add, right)
+        products = add.op("MatMulInteger", numbers, images, zero)
+        scales = add.op("Mul", scales, image_scales)  # (B, M, 1)
+        replace_output(node, self._rows.values_of_rows(add, products, _size(right, 2), scales))
 
     def _images(self, add: Insertion, images: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """An input of the graph, or its transpose, as int8; and the factors (B, 1, 1) that made it so."""
+        """An input of the graph, or its transpose, as int8; and its scales (B, 1, 1)."""
         if images not in self._quantized:
             transpose = images.producer()
             if transpose is None:
                 scales = self._rows.scales(add, images, np.array([1, 2], np.int64))
                 zero = constant(self._model, "int8/signed_zero_point", np.array(0, np.int8))
                 numbers = self._rows.numbers(add, images, scales, zero)
-                self._quantized[images] = numbers, add.op("Reciprocal", scales)
+                self._quantized[images] = numbers, scales
             else:
                 (tokens,) = transpose.inputs
                 assert tokens is not None
-                numbers, inverse = self._images(add, tokens)
+                numbers, scales = self._images(add, tokens)
                 perm = transpose.attributes["perm"].as_ints()
-                self._quantized[images] = add.op("Transpose", numbers, perm=perm), inverse
+                self._quantized[images] = add.op("Transpose", numbers, perm=perm), scales
         return self._quantized[images]
 
 

@@ -19,8 +19,8 @@ namespace {
 
 constexpr const char* kManifest = "manifest.json";
 constexpr uint64_t kLargestTokenizer = 64 << 20;
-constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 19;
-constexpr size_t kMostPairs = 256, kPairValuesOnCpu = 4 << 20, kPairValuesOnGpu = 32 << 20;
+constexpr size_t kImageBatch = 8, kImageValuesOnCpu = 1 << 20;
+constexpr size_t kMostPairs = 256, kPairValuesOnCpu = 14 << 20, kPairValuesOnGpu = 32 << 20;
 
 constexpr const char* kInt8Cpu = "int8-cpu";
 // Best first. FP16 graphs are slower than FP32 on a CPU, and static INT8 slower than dynamic.

@@ -41,11 +41,12 @@ class Bundle {
   const Backend& one_image() const;  // throws Error
   // From how many texts of this mean length an image is cheaper once for all of them, by `one_image`.
   double texts_that_pay(double mean_length) const;
-  // Images that the image encoder gets at once at most. On a CPU large models are fastest with one, for what a layer
-  // leaves to the next is then in its caches; small ones would be slowed down by calls.
+  // Images that the image encoder gets at once at most. On a CPU each call reads all weights, but many images lose what
+  // a layer leaves to the next in its caches: two of base size. Small models would be slowed down by calls.
   size_t images_per_call() const;
-  // Pairs that the re-ranker gets at once at most: as many as keep its image tokens near 16 MB in float32, or near 128
-  // on a GPU, where launching the operators of a call takes as long for few pairs as for many.
+  // Pairs that the re-ranker gets at once at most: as many as keep its image tokens near 56 MB in float32, or near 128
+  // on a GPU, where launching the operators of a call takes as long for few pairs as for many, as on a CPU reading the
+  // weights does.
   size_t pairs_per_call() const;
   // Whether re-ranking from INT8 tokens gave the same rankings when the precision was exported; nothing: not measured.
   std::optional<bool> int8_tokens_passed() const { return manifest_.find(precision_)->int8_tokens_passed; }
