@@ -11,6 +11,7 @@ gradient by W and lets no gradient reach a hard negative of another process.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=6)
 """Processes wait for the one that evaluates, which takes hours on a large split."""
+_LAST_EXCHANGE = 0.5
+"""Seconds, far more than a thread that waits for a processor needs to drop a tensor."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ def process_group(processes: Processes) -> Iterator[None]:
     try:
         yield
     finally:
+        # The group's threads outlive it where DistributedDataParallel used it. One that has yet to drop a
+        # tensor of the last exchange when the interpreter shuts down is ended there and aborts the process.
+        time.sleep(_LAST_EXCHANGE)
         dist.destroy_process_group()
 
 
