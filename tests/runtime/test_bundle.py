@@ -229,10 +229,10 @@ def test_a_large_file_is_hashed_in_bounded_memory(bundle_copy: Path) -> None:
 def test_a_wrong_size_is_found_without_reading_the_file(bundle_copy: Path) -> None:
     with (bundle_copy / GRAPH).open("r+b") as stream:
         stream.truncate(1 << 40)
-    began = time.perf_counter()
+    began = time.process_time()  # which a stalled machine does not lengthen
     with pytest.raises(BundleError, match=f"{1 << 40} bytes"):
         Bundle.open(bundle_copy)
-    assert time.perf_counter() - began < 10  # hashing them would take minutes
+    assert time.process_time() - began < 1
 
 
 def test_graphs_can_be_checked_one_precision_at_a_time(bundle_copy: Path) -> None:

@@ -86,9 +86,7 @@ class TokenRows:
         self, add: Insertion, activation: ir.Value, width: int, scales: ir.Value, zero: ir.Value
     ) -> ir.Value:
         """Quantise (..., K) with scales (..., 1) and one zero point, of whose type the numbers are."""
-        # Only the rows of a matrix can have scales of their own.
-        rows = constant(self._model, f"int8/rows_{width}", np.array([-1, width], np.int64))
-        numbers = self.numbers(add, add.op("Reshape", activation, rows), scales, zero)
+        numbers = self.numbers(add, self._matrix(add, activation, width), scales, zero)
         return add.op("Reshape", numbers, add.op("Shape", activation))
 
     def values_of_rows(self, add: Insertion, products: ir.Value, width: int, scales: ir.Value) -> ir.Value:
@@ -97,10 +95,8 @@ class TokenRows:
         In one pass, where a cast and a product are two, and out of reach of ONNX Runtime's joined kernel: it
         takes a product of two scales for its own and reads the first row's scale for all rows.
         """
-        rows = constant(self._model, f"int8/rows_{width}", np.array([-1, width], np.int64))
-        last = constant(self._model, "int8/axes_1", np.array([-1], np.int64))
-        flat = add.op("Reshape", scales, last)
-        values = add.op("DequantizeLinear", add.op("Reshape", products, rows), flat, axis=0)
+        matrix = self._matrix(add, products, width)
+        values = add.op("DequantizeLinear", matrix, self._flat(add, scales), axis=0)
         return add.op("Reshape", values, add.op("Shape", products))
 
     def scales(self, add: Insertion, activation: ir.Value, axes: NDArray[np.int64]) -> ir.Value:
@@ -121,10 +117,18 @@ class TokenRows:
 
     def numbers(self, add: Insertion, values: ir.Value, scales: ir.Value, zero: ir.Value) -> ir.Value:
         """Quantise (M, ...) with M scales, of any shape."""
-        last = constant(self._model, "int8/axes_1", np.array([-1], np.int64))
-        flat = add.op("Reshape", scales, last)
+        flat = self._flat(add, scales)
         zeros = add.op("Expand", zero, add.op("Shape", flat))
         return add.op("QuantizeLinear", values, flat, zeros, axis=0)
+
+    def _matrix(self, add: Insertion, values: ir.Value, width: int) -> ir.Value:
+        """(..., K) as (M, K): only the rows of a matrix can have scales of their own."""
+        rows = constant(self._model, f"int8/rows_{width}", np.array([-1, width], np.int64))
+        return add.op("Reshape", values, rows)
+
+    def _flat(self, add: Insertion, scales: ir.Value) -> ir.Value:
+        """Scales of any shape as (M,)."""
+        return add.op("Reshape", scales, constant(self._model, "int8/axes_1", np.array([-1], np.int64)))
 
     def _unit(self, after: ir.Value) -> ir.Value:
         """(1,): a one that no optimiser can foresee, made of the size of `after`."""
